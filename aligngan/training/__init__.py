@@ -1,0 +1,1 @@
+"""The loop on one worker: batch in, phases in turn, progress, checkpoint, evaluation."""

@@ -1,0 +1,108 @@
+"""The batch streams that phases ask for: the main one, and the pixel phases' own where a preset has it."""
+
+from contextlib import ExitStack
+from types import TracebackType
+
+import torch
+from torch import Tensor
+
+from aligngan.config import Config
+from aligngan.images import to_unit_range
+from loaders.batches import Batch, BatchLoader, choose_backend
+from loaders.dataset import Dataset
+from loaders.plan import BatchPlan
+
+STREAMS = ("main", "pixel")
+DeviceBatch = tuple[Tensor, Tensor, Tensor]
+
+
+class Batches:
+    """Batches by stream and iteration.
+
+    A loader runs ahead of the training by a few batches and is opened where a stream is first used; a stage that
+    does not use a stream costs nothing, and a run that starts late starts its loaders at that iteration.
+    """
+
+    def __init__(self, config: Config, dataset: Dataset, rank: int, world: int, device: torch.device) -> None:
+        self._config = config
+        self._rank, self._world, self._device = rank, world, device
+        self._plans = {stream: self._plan(stream, dataset) for stream in STREAMS if self._has(stream)}
+        self._loaders: dict[str, BatchLoader] = {}
+        self._current: dict[str, tuple[int, DeviceBatch, Batch]] = {}
+        self._stack = ExitStack()
+
+    def at(self, stream: str, iteration: int) -> DeviceBatch:
+        """Return (rgb, ir, labels) of a stream at an iteration: float [N, 3, H, W] in [-1, 1] twice, int64 [N]."""
+        kept = self._current.get(stream)
+        if kept is None or kept[0] != iteration:
+            batch = self._next(stream, iteration)
+            kept = (iteration, self._to_device(batch), batch)
+            self._current[stream] = kept
+        return kept[1]
+
+    def paths(self) -> dict[str, list[str]]:
+        """Return the picture paths of the batches in hand, by stream and modality, for error messages."""
+        return {
+            f"{stream} {modality}": paths
+            for stream, (_, _, batch) in self._current.items()
+            for modality, paths in (("rgb", batch.rgb_paths), ("ir", batch.ir_paths))
+        }
+
+    def close(self) -> None:
+        """Stop the loaders' threads and free their pipelines."""
+        self._stack.close()
+
+    def __enter__(self) -> "Batches":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _has(self, stream: str) -> bool:
+        return stream == "main" or self._config.train.pixel_batch is not None
+
+    def _plan(self, stream: str, dataset: Dataset) -> BatchPlan:
+        data, pixel = self._config.data, self._config.train.pixel_batch
+        size = pixel if stream == "pixel" and pixel is not None else data
+        return BatchPlan(
+            dataset.train,
+            persons_per_batch=size.persons_per_batch,
+            images_per_person=size.images_per_person,
+            seed=self._config.train.seed,
+            stream=STREAMS.index(stream),
+            flip=data.flip,
+            pad=data.pad,
+            erase=data.erase,
+            image_size=data.image_size,
+        )
+
+    def _next(self, stream: str, iteration: int) -> Batch:
+        loader = self._loaders.get(stream)
+        if loader is None or self._current[stream][0] != iteration - 1:
+            data = self._config.data
+            if loader is not None:
+                loader.close()
+            loader = self._stack.enter_context(
+                BatchLoader(
+                    self._plans[stream],
+                    backend=choose_backend(data.backend),
+                    image_size=data.image_size,
+                    rank=self._rank,
+                    world=self._world,
+                    first_step=iteration,
+                    threads=data.threads,
+                    device_index=self._device.index,
+                )
+            )
+            self._loaders[stream] = loader
+        return next(loader)
+
+    def _to_device(self, batch: Batch) -> DeviceBatch:
+        layout = torch.channels_last if self._config.train.channels_last else torch.contiguous_format
+        rgb, ir = (
+            to_unit_range(images.to(self._device, non_blocking=True)).contiguous(memory_format=layout)
+            for images in (batch.rgb, batch.ir)
+        )
+        return rgb, ir, batch.labels.to(self._device, non_blocking=True)

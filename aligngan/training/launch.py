@@ -1,0 +1,57 @@
+"""From a checked configuration to a finished run: what happens on the machine where the command was typed."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from aligngan.config import Config, dump
+from aligngan.training.loop import train_on_worker
+from aligngan.training.resume import CONFIG_FILE
+from aligngan.training.summary import finish, print_summary
+from cluster.connection import connect
+from cluster.errors import ClusterError
+from cluster.folder import RunFolder, run_folder
+from cluster.progress import show_progress
+from cluster.trainer import fit
+
+
+def launch(config: Config) -> int:
+    """Train as configured, print the scores and where the run is kept.
+
+    Returns:
+        The command's exit status: 0 done, 1 failed (the reason is printed), 130 interrupted.
+    """
+    try:
+        folder = run_folder(config.run, f"{config.method}-{config.data.name}")
+        resuming = folder.claim(config.run.if_exists)
+        config = _located(config, folder)
+        folder.write_bytes(CONFIG_FILE, dump(config).encode())
+        print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
+        task = {"config": config.model_dump(mode="json"), "folder": folder.location}
+        with connect(config.run), show_progress() as on_report:
+            fit(train_on_worker, task, run=config.run, checkpoint=config.checkpoint, folder=folder, on_report=on_report)
+    except ClusterError as error:
+        print(f"training failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"interrupted; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
+        return 130
+    print_summary(finish(folder, config.train.iterations), folder, Console())
+    return 0
+
+
+def _located(config: Config, folder: RunFolder) -> Config:
+    """The configuration with the run's name, and paths that mean the same in every worker's working directory."""
+    data, backbone = config.data, config.backbone
+    root = None if data.root is None else str(Path(data.root).absolute())
+    weights = backbone.weights
+    if weights not in ("imagenet", "none"):
+        weights = str(Path(weights).absolute())
+    return config.model_copy(
+        update={
+            "run": config.run.model_copy(update={"name": folder.name, "storage": folder.storage}),
+            "data": data.model_copy(update={"root": root}),
+            "backbone": backbone.model_copy(update={"weights": weights}),
+        }
+    )

@@ -1,0 +1,91 @@
+"""One optimiser step of one phase: forward, backward, update, under DDP and mixed precision."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from aligngan.config import Config
+from aligngan.distributed import world_size
+from aligngan.methods.method import Method
+from aligngan.methods.phase import Phase, only_trains
+
+Losses = dict[str, Tensor]
+
+
+class PhaseStep:
+    """A phase with its optimiser.
+
+    DDP wraps the phase as one module, so that one forward and one backward belong to one optimiser step and only
+    the networks that the phase trains are reduced over the workers.
+    """
+
+    def __init__(self, method: Method, phase: Phase, device: torch.device, autocast: torch.dtype | None) -> None:
+        self.phase = phase
+        self.optimizer = phase.optimizer()
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        self._method = method
+        self._device = device
+        self._autocast = autocast
+        self._module: nn.Module = phase
+        if world_size() > 1:
+            with only_trains(method, phase):
+                self._module = DistributedDataParallel(
+                    phase,
+                    device_ids=[device.index] if device.type == "cuda" else None,
+                    broadcast_buffers=False,
+                    gradient_as_bucket_view=True,
+                )
+
+    def run(self, rgb: Tensor, ir: Tensor, labels: Tensor, learning_rate_factor: float) -> Losses:
+        """Train the phase's networks on one batch and return its named values, detached and still on the device.
+
+        Args:
+            rgb: real RGB pictures, float [N, 3, H, W] in [-1, 1].
+            ir: real infrared pictures of the same persons row by row, same shape and range.
+            labels: identities, int64 [N].
+            learning_rate_factor: what the initial learning rates are multiplied by at this iteration.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * learning_rate_factor
+        self.optimizer.zero_grad(set_to_none=True)
+        with only_trains(self._method, self.phase):
+            with self._mixed_precision():
+                total, losses = self._module(rgb, ir, labels)
+            total.backward()
+        self.optimizer.step()
+        return losses
+
+    @contextlib.contextmanager
+    def _mixed_precision(self) -> Iterator[None]:
+        if self._autocast is None:
+            yield
+        else:
+            with torch.autocast(self._device.type, dtype=self._autocast):
+                yield
+
+
+def learning_rate_factor(config: Config, iteration: int) -> float:
+    """Return what learning rates are multiplied by at an iteration counted from 0 (section 4.2 of the paper)."""
+    joint = iteration - config.stages.feature_warmup - config.stages.pixel_warmup
+    return config.optimizer.decay_factor if joint >= config.optimizer.decay_after else 1.0
+
+
+def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the type for autocast, or None for float32 throughout.
+
+    `auto` takes bfloat16 where the processor multiplies it in hardware; elsewhere it would be slower than float32.
+    """
+    if precision == "auto":
+        precision = "bfloat16" if _has_fast_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else None
+
+
+def _has_fast_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,53 @@
+"""The end of a run: its scores and pictures under their final names, and what is printed of them."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+
+from aligngan.tables import scores_table
+from cluster.checkpoints import checkpoint_digest, newest_checkpoint
+from cluster.folder import RunFolder
+
+PICTURES = ("ranking.png", "translation.png")
+
+
+def finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
+    """Write `scores.json` and the last evaluation's pictures to the run folder; returns the scores.
+
+    The scores name the checkpoint that they were computed from, with its digest, and the untrained network's Rank-1
+    where it was evaluated.
+    """
+    scores = _evaluation(folder, iterations)
+    assert scores is not None, "a finished training has evaluated its last iteration"
+    checkpoint = newest_checkpoint(folder)
+    assert checkpoint is not None, "a finished training has a checkpoint of its last iteration"
+    scores |= {"checkpoint": checkpoint, "checkpoint_digest": checkpoint_digest(folder, checkpoint)}
+    untrained = _evaluation(folder, 0)
+    for number, search in enumerate(scores["searches"]):
+        search["untrained_R1"] = None if untrained is None else untrained["searches"][number]["mean"]["R1"]
+    for picture in PICTURES:
+        last = f"evaluations/{iterations:09d}-{picture}"
+        if folder.exists(last):
+            folder.write_bytes(picture, folder.read_bytes(last))
+    folder.write_bytes("scores.json", json.dumps(scores, indent=1).encode())
+    return scores
+
+
+def print_summary(scores: dict[str, Any], folder: RunFolder, console: Console) -> None:
+    """Print the table of scores, how far they are from chance and from the untrained network, and where things are."""
+    console.print(scores_table(scores))
+    for search in scores["searches"]:
+        name = search.get("direction") or f"{search['mode']}-search, {search['shots']}-shot"
+        untrained = "" if search["untrained_R1"] is None else f"; untrained network {search['untrained_R1']:.1f} %"
+        console.print(
+            f"{name}: Rank-1 {search['mean']['R1']:.1f} %; chance {search['chance_R1']:.1f} %{untrained}",
+            highlight=False,
+        )
+    pictures = ", ".join(name for name in PICTURES if folder.exists(name))
+    console.print(f"run folder: {folder.location} (scores.json, {pictures})", highlight=False, soft_wrap=True)
+
+
+def _evaluation(folder: RunFolder, iteration: int) -> dict[str, Any] | None:
+    name = f"evaluations/{iteration:09d}-scores.json"
+    return json.loads(folder.read_bytes(name)) if folder.exists(name) else None

@@ -1,0 +1,1 @@
+"""One function on many workers, and what can be seen of it."""

@@ -1,0 +1,182 @@
+"""Checkpoints that prove themselves: a manifest written last holds the digest of what was written before it."""
+
+import hashlib
+import io
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train import Checkpoint
+from ray.train.collective import broadcast_from_rank_zero
+
+from cluster.errors import DamagedCheckpoint
+from cluster.folder import RunFolder
+
+STATE = "state.pt"
+MANIFEST = "manifest.json"
+SNAPSHOT = "checkpoint_manager_snapshot.json"
+"""Ray's own list of checkpoints, which Ray overwrites in place and so may leave cut off."""
+
+logger = logging.getLogger(__name__)
+
+
+def checkpoint_name(iteration: int) -> str:
+    """Return the folder name of the checkpoint of an iteration, such as step_000000500."""
+    return f"step_{iteration:09d}"
+
+
+def report_checkpoint(state: Mapping[str, Any], iteration: int, metrics: Mapping[str, Any] | None = None) -> None:
+    """Save a state as the checkpoint of an iteration; every worker must call it, rank 0 writes.
+
+    The state is on the local disk when this returns; digest and upload go on in the background. A failed upload
+    ends the training.
+
+    Args:
+        state: nested dictionaries of tensors and plain values, loadable with `weights_only`.
+        iteration: iterations done.
+        metrics: numbers to be kept with the checkpoint.
+    """
+    record = {"kind": "checkpoint", "iteration": iteration, **(metrics or {})}
+    context = ray.train.get_context()
+    local, upload = None, None
+    if context.get_world_rank() == 0:
+        directory = tempfile.mkdtemp(prefix="checkpoint-")
+        torch.save(dict(state), Path(directory, STATE))
+        storage = context.get_storage()
+        folder = RunFolder.on(storage.storage_filesystem, storage.experiment_fs_path)
+        local, upload = Checkpoint.from_directory(directory), partial(_upload, folder, record)
+    ray.train.report(
+        record,
+        checkpoint=local,
+        checkpoint_dir_name=checkpoint_name(iteration),
+        checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+        checkpoint_upload_fn=upload,
+    )
+
+
+def write_checkpoint(folder: RunFolder, name: str, source: Path, record: Mapping[str, Any]) -> None:
+    """Copy the state file of a local folder into the run folder as a checkpoint, its manifest last."""
+    folder.delete(name)
+    sha256, size = RunFolder(str(source)).digest(STATE)
+    folder.upload(source / STATE, f"{name}/{STATE}")
+    folder.write_json(
+        f"{name}/{MANIFEST}",
+        {
+            "iteration": record["iteration"],
+            "files": {STATE: {"sha256": sha256, "size": size}},
+            "metrics": dict(record),
+        },
+    )
+
+
+def checkpoint_names(folder: RunFolder) -> list[str]:
+    """Return the names of all checkpoints, whole or not, the oldest first."""
+    return sorted((name for name in folder.list() if re.fullmatch(r"step_\d{9,}", name)), key=_iteration)
+
+
+def verify_checkpoint(folder: RunFolder, name: str) -> dict[str, Any]:
+    """Return a checkpoint's manifest after comparing every file with it; raises DamagedCheckpoint."""
+    manifest = _manifest(folder, name)
+    for file, expected in manifest["files"].items():
+        if not folder.exists(f"{name}/{file}"):
+            raise DamagedCheckpoint(f"{folder.path(name)}: {file} is missing")
+        if folder.digest(f"{name}/{file}") != (expected["sha256"], expected["size"]):
+            raise DamagedCheckpoint(f"{folder.path(name)}: {file} is not what was written")
+    return manifest
+
+
+def newest_checkpoint(folder: RunFolder) -> str | None:
+    """Return the name of the newest whole checkpoint, or None; damaged ones are skipped with a warning."""
+    for name in reversed(checkpoint_names(folder)):
+        try:
+            verify_checkpoint(folder, name)
+        except DamagedCheckpoint as damage:
+            logger.warning("skipped a damaged checkpoint: %s", damage)
+        else:
+            return name
+    return None
+
+
+def load_checkpoint(folder: RunFolder, name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Return the state of a checkpoint with its tensors on a device; raises DamagedCheckpoint."""
+    expected = _manifest(folder, name)["files"][STATE]["sha256"]
+    content = folder.read_bytes(f"{name}/{STATE}")
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise DamagedCheckpoint(f"{folder.path(name)}: {STATE} is not what was written")
+    return torch.load(io.BytesIO(content), map_location=device, weights_only=True)
+
+
+def load_newest_checkpoint(folder: RunFolder, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """Return the state of the newest whole checkpoint, or None; every worker must call it and gets the same one.
+
+    Rank 0 decides, so that workers cannot disagree about a checkpoint that is damaged or still being uploaded.
+    """
+    name = newest_checkpoint(folder) if ray.train.get_context().get_world_rank() == 0 else None
+    name = broadcast_from_rank_zero(name)
+    return None if name is None else load_checkpoint(folder, name, device)
+
+
+def checkpoint_digest(folder: RunFolder, name: str) -> str:
+    """Return the sha256 of a checkpoint's state as its manifest gives it: the checkpoint's identity in reports."""
+    return _manifest(folder, name)["files"][STATE]["sha256"]
+
+
+def repair_index(folder: RunFolder) -> None:
+    """Make Ray's list of checkpoints agree with the whole checkpoints that are there.
+
+    Ray overwrites the list in place and refuses to start from one that is cut off or names what is gone; after a
+    kill it may also lack the last checkpoint. To be called while nothing trains in the folder.
+    """
+    whole = []
+    for name in checkpoint_names(folder):
+        try:
+            metrics = verify_checkpoint(folder, name)["metrics"]
+        except DamagedCheckpoint as damage:
+            logger.warning("skipped a damaged checkpoint: %s", damage)
+        else:
+            whole.append({"version": 0, "checkpoint_dir_name": name, "metrics": metrics})
+    if not whole:
+        folder.delete(SNAPSHOT)
+        return
+    snapshot = {
+        "ray_version": ray.__version__,
+        "checkpoint_results": whole,
+        "checkpoint_report_indices": list(range(len(whole))),
+        "latest_checkpoint_result": whole[-1],
+        "pending_training_results": [],
+        "pending_validation_specs": [],
+        "current_report_index": len(whole),
+        "validated_checkpoint_dir_names": [],
+        "timed_out_validation_checkpoint_dir_names": [],
+        "failed_validation_checkpoint_dir_names": [],
+    }
+    folder.write_json(SNAPSHOT, snapshot)
+
+
+def _upload(folder: RunFolder, record: Mapping[str, Any], checkpoint: Checkpoint, name: str) -> Checkpoint:
+    write_checkpoint(folder, name, Path(checkpoint.path), record)
+    return Checkpoint(folder.path(name), filesystem=folder.filesystem)
+
+
+def _iteration(name: str) -> int:
+    return int(name.removeprefix("step_"))
+
+
+def _manifest(folder: RunFolder, name: str) -> dict[str, Any]:
+    try:
+        manifest = json.loads(folder.read_bytes(f"{name}/{MANIFEST}"))
+    except FileNotFoundError:
+        raise DamagedCheckpoint(f"{folder.path(name)}: {MANIFEST} is missing, so it was never finished") from None
+    except ValueError:
+        raise DamagedCheckpoint(f"{folder.path(name)}: {MANIFEST} is cut off") from None
+    if not isinstance(manifest, dict) or manifest.get("iteration") != _iteration(name) or "files" not in manifest:
+        raise DamagedCheckpoint(f"{folder.path(name)}: {MANIFEST} belongs to another checkpoint")
+    return manifest

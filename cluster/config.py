@@ -1,0 +1,39 @@
+"""What a user can set about a run: where it is kept, on how many workers it runs, how often it is made safe."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class RunSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """Where a run is kept and which part of a cluster it takes."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run's folder in `storage`; left out, a name with date and time is made."""
+    storage: str = Field(default="runs", min_length=1)
+    """Folder that holds runs: a local path, a mount shared by all nodes, or a URI such as s3://bucket/runs."""
+    if_exists: Literal["refuse", "resume"] = "refuse"
+    """What to do where the named run exists: refuse to start, or resume from its newest whole checkpoint."""
+    workers: int = Field(default=2, ge=1)
+    """Worker processes; each computes an equal share of every batch."""
+    cpus_per_worker: float = Field(default=1, gt=0)
+    """CPUs that Ray reserves for each worker."""
+    gpu: Literal["auto", "yes", "no"] = "auto"
+    """A GPU for each worker, or none; `auto` takes what the cluster has, shared where workers outnumber GPUs."""
+    max_failures: int = Field(default=3, ge=0)
+    """Times that lost workers are replaced, resuming from the newest checkpoint; errors in the code are not retried."""
+    start_timeout: float = Field(default=120, gt=0)
+    """Seconds that the workers may take to start before the attempt counts as failed; three attempts are made."""
+    worker_output: bool = False
+    """Copy what workers print, and Ray's own messages, to the terminal; Ray's log files always have it."""
+    collective_timeout: int = Field(default=600, ge=10)
+    """Seconds that a worker waits for the others in a collective operation before it counts them as lost."""
+
+
+class CheckpointSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+    """How often progress is made safe and how much of it is kept."""
+
+    every: int = Field(default=500, ge=1)
+    """Iterations between two checkpoints; the last iteration always makes one."""
+    keep: int = Field(default=2, ge=1)
+    """Checkpoints kept, the newest ones; two let a run survive damage to the newest."""

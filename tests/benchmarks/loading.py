@@ -1,0 +1,143 @@
+"""How fast pictures are loaded: `python -m tests.benchmarks.loading`.
+
+The project's loader on its CPU backends, and a torch DataLoader with Pillow and torchvision transforms, do the
+same work on the same generated JPEG files: decode, resize to 256x128, mirror half of them, batches of 144 as uint8.
+Rounds are interleaved, so that a busy machine slows all of them alike; what is printed are medians over rounds.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter, process_time
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.v2 import Compose, PILToTensor, RandomHorizontalFlip, Resize
+
+from loaders.batches import Backend, BatchLoader
+from loaders.dataset import Picture
+from loaders.plan import BatchPlan
+
+IMAGE_SIZE = (256, 128)
+PERSONS, EACH = 18, 4
+BATCH = 2 * PERSONS * EACH
+# More than any loader keeps ready, so that nothing that is timed was loaded before the clock was started.
+WARM_UP = 8
+
+
+def make_pictures(folder: Path, persons: int = 36, each: int = 8) -> list[Picture]:
+    """JPEG files with detail at several scales, a fifth larger or smaller than 256x128."""
+    draw = np.random.default_rng(0)
+    pictures = []
+    for person in range(1, persons + 1):
+        for modality, camera in (("rgb", 1), ("ir", 3)):
+            for number in range(1, each + 1):
+                height, width = (round(side * draw.uniform(0.8, 1.2)) for side in IMAGE_SIZE)
+                whole = np.full((height, width, 3), 128, np.float32)
+                for cell in (16, 4, 1):
+                    noise = draw.normal(0, 22 * cell**0.5, (height // cell, width // cell, 3)).astype(np.float32)
+                    whole += cv2.resize(noise, (width, height))
+                path = folder / f"{modality}_{person}_{number}.jpg"
+                Image.fromarray(np.clip(whole, 0, 255).astype(np.uint8)).save(path, quality=90)
+                pictures.append(Picture(str(path), person, camera, "rgb" if modality == "rgb" else "ir", number))
+    return pictures
+
+
+class PillowPictures(Dataset[Tensor]):
+    """What most re-identification code does."""
+
+    def __init__(self, paths: list[str]) -> None:
+        self.paths = paths
+        self.transform = Compose([Resize(IMAGE_SIZE), RandomHorizontalFlip(0.5), PILToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Tensor:
+        with Image.open(self.paths[index]) as picture:
+            return self.transform(picture.convert("RGB"))
+
+
+class EndlessBatches:
+    """Random indices for a DataLoader, batch after batch."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        draw = np.random.default_rng(0)
+        while True:
+            yield draw.choice(self.count, BATCH, replace=False).tolist()
+
+
+def cpu_seconds(workers: list[int]) -> float:
+    """CPU time of this process and of the running worker processes, in seconds."""
+    ticks = 0
+    for worker in workers:
+        fields = Path(f"/proc/{worker}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return process_time() + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def timed(batches: Iterator[object], workers: list[int], count: int) -> tuple[float, float]:
+    """Images per second and images per CPU second over `count` batches."""
+    for _ in islice(batches, WARM_UP):
+        pass
+    wall, cpu = perf_counter(), cpu_seconds(workers)
+    for _ in islice(batches, count):
+        pass
+    wall, cpu = perf_counter() - wall, cpu_seconds(workers) - cpu
+    return count * BATCH / wall, count * BATCH / cpu
+
+
+def main() -> None:
+    """Measure and print one line for every way of loading."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--threads", type=int, default=2, help="threads, or worker processes of the DataLoader")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=12, help="timed batches of a round")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as open_loaders:
+        pictures = make_pictures(Path(folder))
+        # Worker processes first: none may be forked from a process that holds a DALI pipeline.
+        reference = DataLoader(
+            PillowPictures([picture.path for picture in pictures]),
+            batch_sampler=EndlessBatches(len(pictures)),
+            num_workers=options.threads,
+        )
+        iterator = iter(reference)
+        workers = [process.pid for process in iterator._workers]  # type: ignore[attr-defined]
+        ways: dict[str, Callable[[], tuple[float, float]]] = {
+            "DataLoader, Pillow": lambda: timed(iterator, workers, options.batches)
+        }
+        plan = BatchPlan(pictures, PERSONS, EACH, seed=0, image_size=IMAGE_SIZE)
+        backends: tuple[Backend, ...] = ("threads", "dali-cpu")
+        for backend in backends:
+            loader = open_loaders.enter_context(
+                BatchLoader(plan, backend, IMAGE_SIZE, rank=0, world=1, first_step=0, threads=options.threads)
+            )
+            ways[backend] = lambda loader=loader: timed(loader, [], options.batches)  # type: ignore[misc]
+        results: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, run in ways.items():
+                results[name].append(run())
+    wall = {name: median(rate for rate, _ in rounds) for name, rounds in results.items()}
+    cpu = {name: median(rate for _, rate in rounds) for name, rounds in results.items()}
+    base = "DataLoader, Pillow"
+    print(f"torch {torch.__version__}, {options.threads} threads, {options.rounds} rounds, batches of {BATCH}")
+    print(f"{'':20}{'images/s':>10}{'ratio':>8}{'images/CPU-s':>14}{'ratio':>8}")
+    for name in ways:
+        print(f"{name:20}{wall[name]:10.0f}{wall[name] / wall[base]:8.2f}{cpu[name]:14.0f}{cpu[name] / cpu[base]:8.2f}")
+
+
+if __name__ == "__main__":
+    main()
