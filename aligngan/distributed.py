@@ -1,10 +1,12 @@
 """What makes several workers compute like one: rows gathered with gradient or shifted, and global statistics."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 
 def world_size() -> int:
@@ -48,6 +50,22 @@ def synchronize_batch_norm(networks: nn.Module, device: torch.device) -> nn.Modu
         else:
             synchronize_batch_norm(child, device)
     return networks
+
+
+def average_running_statistics(networks: Iterable[nn.Module]) -> None:
+    """Average the running statistics of InstanceNorm over all workers, in place.
+
+    They are means over pictures, so the average is what one worker with all the pictures would have. Every worker
+    must call this.
+    """
+    norms = [module for network in networks for module in network.modules() if isinstance(module, _InstanceNorm)]
+    buffers = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var) if buffer is not None]
+    if world_size() == 1 or not buffers:
+        return
+    values = torch.cat(buffers)
+    dist.all_reduce(values)
+    for buffer, value in zip(buffers, (values / world_size()).split([len(b) for b in buffers]), strict=True):
+        buffer.copy_(value)
 
 
 class _GatherRows(torch.autograd.Function):
@@ -107,7 +125,9 @@ class _GlobalNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        # Buffers in the parameters' type make the statistics of half-precision input float32.
+        unused = torch.zeros_like(weight)
+        mean, variance = torch.batch_norm_update_stats(x, unused, unused, 0.0)
         local = torch.stack([mean, variance])
         gathered = [torch.empty_like(local) for _ in range(world_size())]
         dist.all_gather(gathered, local)

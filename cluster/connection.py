@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -22,8 +23,9 @@ logger = logging.getLogger(__name__)
 def connect(run: RunSettings, *, dashboard: bool = False) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, as under `ray job submit`, or start Ray on this machine.
 
-    A Ray that is started here belongs to this process alone, listens on the loopback interface, and ends with the
-    context. Its authentication is off unless RAY_AUTH_MODE says otherwise, whatever tokens the machine holds.
+    A Ray that is started here ends with the context. Its authentication is off, whatever tokens the machine holds,
+    unless RAY_AUTH_MODE=token is set: do so in a network that you do not trust, for Ray's ports are open to it (its
+    dashboard is not).
 
     Args:
         run: how many workers have to fit; where they outnumber the cores they share them.
@@ -35,13 +37,10 @@ def connect(run: RunSettings, *, dashboard: bool = False) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS", "")
     private = address in ("", "local")
     with environment(_local_environment() if private else {}):
-        try:
-            if private:
-                _start(run, dashboard)
-            else:
-                ray.init(log_to_driver=run.worker_output, logging_level=logging.WARNING)
-        except ConnectionError as error:
-            raise ClusterError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from None
+        if private:
+            _start(run, dashboard)
+        else:
+            _join(run, address)
         try:
             yield
         finally:
@@ -85,7 +84,7 @@ def place(run: RunSettings) -> Placement:
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    placement = _placement(run, gpus)
+    placement = share_gpus(run, gpus)
     fitting = sum(_fitting(node, placement) for node in nodes)
     if fitting < run.workers and not _can_grow():
         raise NotEnoughResources(
@@ -94,6 +93,17 @@ def place(run: RunSettings) -> Placement:
             + f", room for {fitting}. Set run.workers, run.cpus_per_worker or run.gpu, or join a larger cluster."
         )
     return placement
+
+
+def share_gpus(run: RunSettings, gpus: float) -> Placement:
+    """Return what each worker gets of a cluster with so many GPUs."""
+    if run.gpu == "no" or (run.gpu == "auto" and gpus < 1):
+        return Placement(run.cpus_per_worker, 0, "gloo")
+    if run.gpu == "yes" or gpus >= run.workers:
+        return Placement(run.cpus_per_worker, 1, "nccl")
+    # NCCL refuses two workers on one GPU; gloo does not.
+    logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.workers, gpus, gpus)
+    return Placement(run.cpus_per_worker, 1 / math.ceil(run.workers / gpus), "gloo")
 
 
 def worker_threads(workers_on_node: int) -> int:
@@ -119,18 +129,19 @@ def _start(run: RunSettings, dashboard: bool) -> None:
     )
 
 
+def _join(run: RunSettings, address: str) -> None:
+    try:
+        # Ray tries for minutes to reach an address where nobody answers.
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdecimal() and "://" not in address:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        ray.init(log_to_driver=run.worker_output, logging_level=logging.WARNING)
+    except OSError as error:
+        raise ClusterError(f"no Ray cluster at RAY_ADDRESS={address}: {error}") from None
+
+
 def _local_environment() -> dict[str, str]:
-    return {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-
-
-def _placement(run: RunSettings, gpus: float) -> Placement:
-    if run.gpu == "no" or (run.gpu == "auto" and gpus < 1):
-        return Placement(run.cpus_per_worker, 0, "gloo")
-    if run.gpu == "yes" or gpus >= run.workers:
-        return Placement(run.cpus_per_worker, 1, "nccl")
-    # NCCL refuses two workers on one GPU; gloo does not.
-    logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.workers, gpus, gpus)
-    return Placement(run.cpus_per_worker, 1 / math.ceil(run.workers / gpus), "gloo")
+    return {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 def _fitting(node: Mapping[str, float], placement: Placement) -> int:

@@ -72,7 +72,7 @@ def read_metrics(folder: RunFolder) -> list[Record]:
 
     A run that resumes goes back to its checkpoint. So a record supersedes all earlier records of later iterations,
     and those from its own iteration on that begin with a record of its kind. A last line cut off by a crash is
-    left out.
+    left out. The last one or two reports before a checkpoint may be missing where workers died right after it.
     """
     records: list[Record] = []
     for record in parse_lines(folder.read_bytes(METRICS)):

@@ -90,9 +90,8 @@ def fit(
                 run_config=RunConfig(
                     name=folder.name,
                     storage_path=folder.storage,
-                    failure_config=FailureConfig(
-                        max_failures=run.max_failures, controller_failure_limit=START_ATTEMPTS - 1
-                    ),
+                    # A start that fails ends this attempt; Ray's own limit would repeat only some kinds of it.
+                    failure_config=FailureConfig(max_failures=run.max_failures, controller_failure_limit=0),
                     checkpoint_config=CheckpointConfig(num_to_keep=checkpoint.keep),
                     callbacks=[MetricsFile(metrics), NoRetryOfErrorsInCode(), *callbacks],
                     # Ray Train's own lines go to the session's log files; failures reach the caller as exceptions.
@@ -107,9 +106,7 @@ def fit(
                     raise KeyboardInterrupt from None
                 if attempt == START_ATTEMPTS or not _is_start_up_failure(error):
                     raise TrainingFailed(explain(error)) from None
-                logger.warning(
-                    "the workers could not be connected (attempt %d of %d): %s", attempt, START_ATTEMPTS, error
-                )
+                logger.warning("the workers did not start (attempt %d of %d): %s", attempt, START_ATTEMPTS, error)
     raise AssertionError("every attempt returns or raises")
 
 
@@ -138,6 +135,19 @@ def explain(error: Exception) -> str:
         text = f"worker {rank} was lost: {first}"
     others = [f"worker {other} failed too: {first_line(failure)}" for other, failure in failures if other != rank]
     return "\n".join([text.rstrip(), *others])
+
+
+def check_storage(folder: RunFolder, mark: str) -> None:
+    """Raise StorageNotShared where this node does not see the folder that the driver marked."""
+    try:
+        found = folder.read_bytes(STORAGE_MARK).decode()
+    except OSError:
+        found = ""
+    if found != mark:
+        raise StorageNotShared(
+            f"node {socket.gethostname()} does not see the run folder {folder.location} of the node that started the "
+            "run: set run.storage to a path that is mounted on every node, or to a URI such as s3://bucket/runs"
+        )
 
 
 class _Trainer(TorchTrainer):
@@ -192,7 +202,7 @@ def _run_on_worker(loop: TrainLoop, folder: RunFolder, mark: str, threads: str |
     context = ray.train.get_context()
     try:
         torch.set_num_threads(int(threads) if threads else worker_threads(context.get_local_world_size()))
-        _check_storage(folder, mark)
+        check_storage(folder, mark)
         return loop(config)
     except Exception as error:
         trace = error.__traceback__
@@ -203,19 +213,7 @@ def _run_on_worker(loop: TrainLoop, folder: RunFolder, mark: str, threads: str |
         ) from None
 
 
-def _check_storage(folder: RunFolder, mark: str) -> None:
-    try:
-        found = folder.read_bytes(STORAGE_MARK).decode()
-    except OSError:
-        found = ""
-    if found != mark:
-        raise StorageNotShared(
-            f"node {socket.gethostname()} does not see the run folder {folder.location} of the node that started the "
-            "run: set run.storage to a path that is mounted on every node, or to a URI such as s3://bucket/runs"
-        )
-
-
 def _is_start_up_failure(error: Exception) -> bool:
-    # Connecting the workers' process group is the one part of a start that Ray Train does not repeat.
+    # Too few workers in time, or no process group among them; Ray Train does not repeat the latter.
     cause = getattr(error, "controller_failure", None)
     return cause is not None and not isinstance(cause, ClusterError)

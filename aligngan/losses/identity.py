@@ -73,7 +73,7 @@ def _similarities(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _unit_rows(rows: Tensor) -> Tensor:
-    """Rows scaled to length 1; one shorter than 1e-12 becomes zero, without gradient rather than with an endless one."""
+    """Rows scaled to length 1; one shorter than 1e-12 becomes zero and has no gradient, where it would be endless."""
     rows = precise(rows)
     squares = rows.square().sum(dim=1, keepdim=True)
     zero = squares <= _SHORTEST**2

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from aligngan.distributed import average_running_statistics
 from aligngan.methods.config import OptimizerSettings
 from aligngan.networks.backbone import pool
 
@@ -104,7 +105,8 @@ def only_trains(method: "Method", phase: Phase) -> Iterator[None]:
     """Let gradients and running statistics reach only the networks that a phase trains.
 
     Networks that it merely uses normalise by the batch's statistics, as in the phase that trains them, but do not
-    remember them; every network needs gradient again afterwards.
+    remember them; every network needs gradient again afterwards. Every worker must enter and leave this, as leaving
+    averages the running statistics of InstanceNorm over the workers.
     """
     others = [network for name, network in method.networks.items() if name not in phase.trains]
     parameters = [parameter for network in others for parameter in network.parameters()]
@@ -124,6 +126,7 @@ def only_trains(method: "Method", phase: Phase) -> Iterator[None]:
         for module, _, _ in hidden:
             module.running_mean = module.running_var = None
         yield
+        average_running_statistics(method.networks[name] for name in phase.trains)
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)

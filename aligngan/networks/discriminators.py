@@ -12,23 +12,25 @@ from aligngan.networks.initial import normal_convolutions
 _SMALLEST_SIDE = 4
 
 
-def _convolution(inputs: int, outputs: int, side: int) -> tuple[nn.Conv2d, int]:
+def _convolution(inputs: int, outputs: int, side: int, bias: bool) -> tuple[nn.Conv2d, int]:
     """A convolution that halves a map whose shorter side is `side`, and the side that is left.
 
     A map of few pixels keeps its size instead: InstanceNorm of a map of one or two pixels leaves nothing of it.
     """
     if side // 2 < _SMALLEST_SIDE:
-        return nn.Conv2d(inputs, outputs, 3, padding=1), side
-    return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), side // 2
+        return nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias), side
+    return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias), side // 2
 
 
 def _stack(channels: list[int], side: int, norm_first: bool) -> tuple[nn.Sequential, int]:
     """Convolutions from one number of channels to the next, and the shorter side of the map after them."""
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(itertools.pairwise(channels)):
-        convolution, side = _convolution(inputs, outputs, side)
+        norm = norm_first or number > 0
+        # InstanceNorm takes a bias away again; Adam would move it by rounding errors alone.
+        convolution, side = _convolution(inputs, outputs, side, bias=not norm)
         layers.append(convolution)
-        if norm_first or number:
+        if norm:
             layers.append(nn.InstanceNorm2d(outputs))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
     return nn.Sequential(*layers), side
@@ -77,7 +79,7 @@ class FeatureDiscriminator(nn.Module):
         self.model = nn.Sequential(
             nn.Conv2d(channels, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(width, 2 * width, 3, padding=1),
+            nn.Conv2d(width, 2 * width, 3, padding=1, bias=few),
             nn.Identity() if few else nn.InstanceNorm2d(2 * width),
             nn.LeakyReLU(0.2, inplace=True),
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 from aligngan.config import Config
 from aligngan.features import extract_features
 from aligngan.methods.method import Method
-from aligngan.scores import SCORE_NAMES, score_dataset
+from aligngan.scores import score_dataset
 from aligngan.sheets import to_png
 from aligngan.showcase import show_ranking, show_translation
 from aligngan.training.step import autocast_type
@@ -38,7 +38,7 @@ class Evaluation:
         """Score all searches; every worker must call it. Rank 0 writes `evaluations/<iteration>*`.
 
         Returns:
-            a flat record of the scores in percent, named like `all-single R1`.
+            a flat record of Rank-1 and mAP of each search in percent, named like `all-single R1`.
         """
         config = self._config
         features = extract_features(
@@ -55,7 +55,7 @@ class Evaluation:
         record: dict[str, Any] = {"kind": "evaluation", "iteration": iteration, "iterations": config.train.iterations}
         for search in scores["searches"]:
             name = search.get("direction") or f"{search['mode']}-{search['shots']}"
-            record |= {f"{name} {score}": round(search["mean"][score], 4) for score in SCORE_NAMES}
+            record |= {f"{name} {score}": round(search["mean"][score], 4) for score in ("R1", "mAP")}
         return record
 
     def _features(self, images: Tensor, modality: Modality) -> Tensor:

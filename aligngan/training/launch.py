@@ -14,6 +14,9 @@ from cluster.errors import ClusterError
 from cluster.folder import RunFolder, run_folder
 from cluster.progress import show_progress
 from cluster.trainer import fit
+from loaders.dataset import DatasetError
+from loaders.synthetic import ensure
+from loaders.synthetic.terminal import progress_bar
 
 
 def launch(config: Config) -> int:
@@ -28,17 +31,26 @@ def launch(config: Config) -> int:
         config = _located(config, folder)
         folder.write_bytes(CONFIG_FILE, dump(config).encode())
         print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
-        task = {"config": config.model_dump(mode="json"), "folder": folder.location}
-        with connect(config.run), show_progress() as on_report:
-            fit(train_on_worker, task, run=config.run, checkpoint=config.checkpoint, folder=folder, on_report=on_report)
-    except ClusterError as error:
+        try:
+            _train(config, folder)
+        except KeyboardInterrupt:
+            print(f"interrupted; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
+            return 130
+    except (ClusterError, DatasetError) as error:
         print(f"training failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"interrupted; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
-        return 130
-    print_summary(finish(folder, config.train.iterations), folder, Console())
+    print_summary(finish(folder, config.train.iterations), folder)
     return 0
+
+
+def _train(config: Config, folder: RunFolder) -> None:
+    if config.data.name == "synthetic":
+        # Workers make it too where it is missing on their node; here the making can be watched.
+        with progress_bar(Console(stderr=True)) as progress:
+            ensure(config.data.synthetic, config.data.root, progress)
+    task = {"config": config.model_dump(mode="json"), "folder": folder.location}
+    with connect(config.run), show_progress() as on_report:
+        fit(train_on_worker, task, run=config.run, checkpoint=config.checkpoint, folder=folder, on_report=on_report)
 
 
 def _located(config: Config, folder: RunFolder) -> Config:

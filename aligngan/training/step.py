@@ -36,7 +36,7 @@ class PhaseStep:
                 self._module = DistributedDataParallel(
                     phase,
                     device_ids=[device.index] if device.type == "cuda" else None,
-                    broadcast_buffers=False,
+                    forward_sync_buffers=False,
                     gradient_as_bucket_view=True,
                 )
 

@@ -3,9 +3,7 @@
 import json
 from typing import Any
 
-from rich.console import Console
-
-from aligngan.tables import scores_table
+from aligngan.tables import scores_text, search_name
 from cluster.checkpoints import checkpoint_digest, newest_checkpoint
 from cluster.folder import RunFolder
 
@@ -34,18 +32,16 @@ def finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
     return scores
 
 
-def print_summary(scores: dict[str, Any], folder: RunFolder, console: Console) -> None:
+def print_summary(scores: dict[str, Any], folder: RunFolder) -> None:
     """Print the table of scores, how far they are from chance and from the untrained network, and where things are."""
-    console.print(scores_table(scores))
+    print(scores_text(scores))
     for search in scores["searches"]:
-        name = search.get("direction") or f"{search['mode']}-search, {search['shots']}-shot"
-        untrained = "" if search["untrained_R1"] is None else f"; untrained network {search['untrained_R1']:.1f} %"
-        console.print(
-            f"{name}: Rank-1 {search['mean']['R1']:.1f} %; chance {search['chance_R1']:.1f} %{untrained}",
-            highlight=False,
-        )
+        untrained = search["untrained_R1"]
+        before = "" if untrained is None else f"; untrained network {untrained:.1f} %"
+        rank1, chance = search["mean"]["R1"], search["chance_R1"]
+        print(f"{search_name(search)}: Rank-1 {rank1:.1f} %; chance {chance:.1f} %{before}")
     pictures = ", ".join(name for name in PICTURES if folder.exists(name))
-    console.print(f"run folder: {folder.location} (scores.json, {pictures})", highlight=False, soft_wrap=True)
+    print(f"run folder: {folder.location} (scores.json, {pictures})")
 
 
 def _evaluation(folder: RunFolder, iteration: int) -> dict[str, Any] | None:

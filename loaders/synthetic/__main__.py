@@ -52,17 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make(out: str, settings: SyntheticSettings) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from loaders.dataset import DatasetError
+    from loaders.synthetic.terminal import progress_bar
     from loaders.synthetic.write import SHEET, make
 
     console = Console(stderr=True)
-    columns = (TextColumn("making pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task("")
-            population = make(out, settings, lambda done, total: bar.update(task, completed=done, total=total))
+        with progress_bar(console) as progress:
+            population = make(out, settings, progress)
     except (DatasetError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
         return 2

@@ -58,8 +58,8 @@ FIBRES = {
     "leather": Fibre(0.46, 0.05, 0.35, 0.12, ("metal-complex", "carbon")),
 }
 DYES = {
-    "reactive": Dye(0.08, 1.0, 0.045),
-    "disperse": Dye(0.04, 1.15, 0.030),
+    "reactive": Dye(0.22, 1.0, 0.045),
+    "disperse": Dye(0.16, 1.15, 0.030),
     "sulphur": Dye(0.45, 0.75, 0.022),
     "metal-complex": Dye(0.60, 0.85, 0.008),
     "pigment": Dye(0.72, 0.9, 0.010),

@@ -108,25 +108,22 @@ def losses(folder: RunFolder) -> list[tuple[int, float]]:
 
 
 def test_a_killed_training_resumes_and_ends_like_an_uninterrupted_one(local_ray: None, tmp_path: Path) -> None:
-    settings = {"sleep": 0.5, "every": 4, "iterations": 12}
+    settings = {"sleep": 0.5, "every": 3, "iterations": 9}
     folder = RunFolder(str(tmp_path / "killed"))
     process = start(toy_command(tmp_path, "killed", **settings))
     wait_for_checkpoint(folder, process)
     time.sleep(0.7)
-    family = descendants(process.pid)
     process.kill()
     process.wait()
-
     status, out, err = finish(start(toy_command(tmp_path, "killed", **settings)))
     assert status == 0, err
     assert out.startswith("resuming")
-    assert "iteration 1 of 12" not in out
+    assert "iteration 1 of 9" not in out
     whole = RunFolder(str(tmp_path / "whole"))
     config = toy.DEFAULTS | settings | {"sleep": 0.0, "folder": whole.location}
     fit(toy.loop, config, run=RunSettings(gpu="no"), checkpoint=CheckpointSettings(), folder=whole)
     torch.testing.assert_close(final_weights(folder), final_weights(whole), rtol=0, atol=0)
     assert losses(folder) == losses(whole)
-    wait_until_gone(family)
 
 
 def test_a_terminated_training_stops_its_workers_and_says_so(tmp_path: Path) -> None:

@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from ray.train import Result
+from ray.train import Result, WorkerGroupError
 
 from cluster.checkpoints import SNAPSHOT, STATE, checkpoint_names, load_checkpoint, newest_checkpoint
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import place
-from cluster.errors import NotEnoughResources, TrainingFailed
+from cluster.errors import NotEnoughResources, StorageNotShared, TrainingFailed, WorkerError
 from cluster.folder import RunFolder
 from cluster.progress import read_metrics
-from cluster.trainer import fit
+from cluster.trainer import STORAGE_MARK, check_storage, explain, fit
 from tests.cluster import toy
-
-pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 def run_toy(folder: RunFolder, **settings: Any) -> Result:
@@ -84,6 +82,7 @@ def test_a_lost_worker_is_replaced_and_the_run_ends_alike(
     assert losses(folder) == losses(finished[0])
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_an_error_in_the_code_ends_the_run_at_once_with_its_traceback(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path / "run"))
     with pytest.raises(TrainingFailed) as failure:
@@ -95,6 +94,7 @@ def test_an_error_in_the_code_ends_the_run_at_once_with_its_traceback(tmp_path: 
     assert folder.read_bytes("metrics.jsonl").count(b'"failure"') == 1
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_more_gpus_than_there_are_is_refused_within_seconds(tmp_path: Path) -> None:
     folder, start = RunFolder(str(tmp_path / "run")), time.monotonic()
     run = RunSettings(workers=3, gpu="yes")
@@ -103,6 +103,27 @@ def test_more_gpus_than_there_are_is_refused_within_seconds(tmp_path: Path) -> N
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.usefixtures("local_ray")
 def test_more_cpus_than_there_are_is_refused() -> None:
     with pytest.raises(NotEnoughResources, match="do not fit"):
         place(RunSettings(workers=2, cpus_per_worker=1000, gpu="no"))
+
+
+def test_a_node_with_a_folder_of_its_own_is_named_with_the_remedy(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    for content in (None, b"mark of another run"):
+        if content is not None:
+            folder.write_bytes(STORAGE_MARK, content)
+        with pytest.raises(StorageNotShared, match=rf"node .*{tmp_path}.*run\.storage"):
+            check_storage(folder, "mark")
+    folder.write_bytes(STORAGE_MARK, b"mark")
+    check_storage(folder, "mark")
+
+
+def test_a_lost_worker_is_named_before_those_that_missed_it() -> None:
+    missed = WorkerError(0, "RuntimeError: connection closed by peer", "Traceback of worker 0", retry=True)
+    text = explain(WorkerGroupError("", {0: missed, 1: RuntimeError("the actor died")}))
+    assert text.splitlines() == [
+        "worker 1 was lost: the actor died",
+        "worker 0 failed too: RuntimeError: connection closed by peer",
+    ]

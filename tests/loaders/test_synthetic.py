@@ -131,13 +131,14 @@ def test_one_colour_has_many_infrared_reflectances():
     assert near["carbon"].nir < 0.2
 
 
-def test_infrared_follows_fibre_and_dye_whatever_the_colour():
+def test_cloth_in_a_transparent_dye_shows_its_fibre_in_infrared_whatever_the_colour():
     rng = stream(0, 0)
     for fibre in FIBRES:
         for dye in set(FIBRES[fibre].dyes) & {"reactive", "disperse"}:
             near = [cloth(rng, fibre, colour, dye).nir for colour in COLOURS]
-            bright = FIBRES[fibre].nir * (1 - DYES[dye].nir_absorption)
-            assert np.allclose(near, bright, rtol=0.3)
+            undyed = FIBRES[fibre].nir
+            assert min(near) > undyed * (1 - DYES[dye].nir_absorption) * 0.75
+            assert max(near) < undyed * 1.25
 
 
 def test_an_interrupted_make_leaves_nothing_behind(tmp_path):

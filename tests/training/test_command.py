@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -56,7 +57,7 @@ def test_a_refusal_exits_with_2_and_names_the_key() -> None:
     assert "did you mean loss.lambda_cyc?" in done.stderr
 
 
-def test_resuming_what_is_no_run_is_refused(tmp_path) -> None:
+def test_resuming_what_is_no_run_is_refused(tmp_path: Path) -> None:
     done = command("--resume", str(tmp_path))
     assert done.returncode == 2
     assert "this is not the folder of a run" in done.stderr

@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,15 +16,16 @@ from loaders.dataset import open_dataset
 
 METHODS = ["aligngan", "aligngan-minus", "pixalign", "featalign", "baseline"]
 ITERATIONS = 5
+State = dict[str, torch.Tensor]
 
 
-def small(method: str, root: str, *overrides: str) -> Config:
+def small(method: str, data: list[str]) -> Config:
     """The demo's recipe in float32 with dropout off, at a size that trains five iterations in a second."""
     return resolve(
         "demo",
         overrides=[
             f"method={method}",
-            f"data.root={root}",
+            *data,
             "data.image_size=[32, 32]",
             "data.persons_per_batch=4",
             "data.images_per_person=2",
@@ -36,7 +36,11 @@ def small(method: str, root: str, *overrides: str) -> Config:
             "discriminator.width=4",
             "heads.dropout=0",
             "train.precision=float32",
-            *overrides,
+            # At full rates rounding errors grow tenfold with every iteration, between any two orders of summation.
+            "optimizer.backbone_lr=5e-5",
+            "optimizer.head_lr=5e-4",
+            "optimizer.pixel_lr=2e-5",
+            "optimizer.discriminator_lr=2e-5",
         ],
     )
 
@@ -64,30 +68,35 @@ def train_all(rank: int, world: int, jobs: list[tuple[Config, int, str]], store:
         train(rank, world, config, iterations, f"{store}-{number}", out)
 
 
-def trained(folder: Path, name: str, world: int, configs: list[Config], iterations: int = ITERATIONS) -> list[Any]:
+def trained(folder: Path, name: str, world: int, configs: list[Config], iterations: int = ITERATIONS) -> list[State]:
     outs = [folder / f"{name}-{number}.pt" for number in range(len(configs))]
     jobs = [(config, iterations, str(out)) for config, out in zip(configs, outs, strict=True)]
     torch.multiprocessing.spawn(train_all, args=(world, jobs, str(folder / f"{name}-store")), nprocs=world)
     return [torch.load(out, weights_only=True) for out in outs]
 
 
-def largest_difference(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
-    """Largest difference of any network parameter or buffer, relative to the largest magnitude in its tensor."""
+def differences(left: State, right: State, start: State) -> dict[str, tuple[float, float]]:
+    """Of each network the norm of what two trainings differ by, relative to its parameters and to what was learned."""
     assert left.keys() == right.keys()
-    differences = [
-        (
-            (left[name].double() - right[name].double()).abs().max() / right[name].double().abs().max().clamp_min(1e-3)
-        ).item()
-        for name in left
-    ]
-    return max(differences)
+    squares: dict[str, list[float]] = {}
+    for name, tensor in right.items():
+        if not tensor.is_floating_point():
+            continue
+        sums = squares.setdefault(name.split(".")[0], [0.0, 0.0, 0.0])
+        for number, other in enumerate((left[name], torch.zeros_like(tensor), start[name])):
+            sums[number] += (tensor.double() - other.double()).square().sum().item()
+    return {
+        network: ((difference / size) ** 0.5, (difference / learned) ** 0.5)
+        for network, (difference, size, learned) in squares.items()
+    }
 
 
 @pytest.fixture(scope="module")
-def trainings(tmp_path_factory: pytest.TempPathFactory, small_synthetic: str) -> dict[str, list[Any]]:
+def trainings(tmp_path_factory: pytest.TempPathFactory, small_synthetic: list[str]) -> dict[str, list[State]]:
     folder = tmp_path_factory.mktemp("trainings")
     configs = [small(method, small_synthetic) for method in METHODS]
     return {
+        "start": trained(folder, "start", 1, configs, iterations=0),
         "one": trained(folder, "one", 1, configs),
         "again": trained(folder, "again", 1, configs[:1]),
         "two": trained(folder, "two", 2, configs),
@@ -95,22 +104,15 @@ def trainings(tmp_path_factory: pytest.TempPathFactory, small_synthetic: str) ->
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_workers_train_like_one(method: str, trainings: dict[str, list[Any]]) -> None:
+def test_two_workers_train_like_one(method: str, trainings: dict[str, list[State]]) -> None:
     number = METHODS.index(method)
-    assert largest_difference(trainings["two"][number], trainings["one"][number]) < 1e-4
+    found = differences(trainings["two"][number], trainings["one"][number], trainings["start"][number])
+    for network, (of_parameters, of_learned) in found.items():
+        assert of_parameters < 1e-4, network
+        # Gradients of another batch would differ by as much as was learned.
+        assert of_learned < 0.2, network
 
 
-def test_the_same_seed_trains_the_same_network_bit_for_bit(trainings: dict[str, list[Any]]) -> None:
+def test_the_same_seed_trains_the_same_network_bit_for_bit(trainings: dict[str, list[State]]) -> None:
     first, second = trainings["one"][0], trainings["again"][0]
     assert all(torch.equal(first[name], second[name]) for name in first)
-
-
-def test_training_changes_every_network(trainings: dict[str, list[Any]], small_synthetic: str) -> None:
-    """Guards the comparisons above: networks that never move would agree too."""
-    for number, method in enumerate(METHODS):
-        config = small(method, small_synthetic)
-        start = TrainingState(config, len(open_dataset(config.data).train_persons), torch.device("cpu"))
-        for name, network in start.method.networks.items():
-            before = dict(network.named_parameters())
-            after = trainings["one"][number]
-            assert any(not torch.equal(after[f"{name}.{key}"], before[key]) for key in before), f"{method}: {name}"

@@ -1,0 +1,48 @@
+"""A method small enough that all its phases run in a fraction of a second, and batches for it."""
+
+import torch
+from torch import Tensor
+
+from aligngan.config import Config, resolve
+from aligngan.methods.method import Method, build_method
+
+METHODS = ("aligngan", "aligngan-minus", "pixalign", "featalign", "baseline")
+PERSONS, IMAGES = 4, 2
+_SIZES = (
+    "data.image_size=[16, 16]",
+    f"data.persons_per_batch={PERSONS}",
+    f"data.images_per_person={IMAGES}",
+    "backbone.name=resnet10",
+    "backbone.weights=none",
+    "backbone.image_size=[32, 16]",
+    "translator.width=4",
+    "translator.blocks=1",
+    "discriminator.width=4",
+)
+# The released recipe with one iteration of each warm-up, its pixel phase as large as the other batch.
+RELEASED = (
+    "stages.feature_warmup=1",
+    "stages.pixel_warmup=1",
+    f"train.pixel_batch.persons_per_batch={PERSONS}",
+    f"train.pixel_batch.images_per_person={IMAGES}",
+)
+
+
+def small_config(method: str = "aligngan", *overrides: str, preset: str = "demo") -> Config:
+    """Return a preset at the smallest size."""
+    released = RELEASED if preset == "released" else ()
+    return resolve(preset, overrides=[f"method={method}", *_SIZES, *released, *overrides])
+
+
+def small_method(config: Config, identities: int = PERSONS) -> Method:
+    """Return a method with the same weights every time."""
+    torch.manual_seed(0)
+    return build_method(config, identities)
+
+
+def batch(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (rgb, ir, labels), persons in blocks."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = PERSONS * IMAGES
+    rgb, ir = (torch.rand(rows, 3, 16, 16, dtype=dtype, generator=generator) * 2 - 1 for _ in range(2))
+    return rgb, ir, torch.arange(PERSONS).repeat_interleave(IMAGES)
