@@ -1,11 +1,7 @@
 """The main job from the command line: trains, is killed, resumes, is submitted, and prints its scores."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,7 @@ import torch
 from cluster.checkpoints import load_checkpoint, newest_checkpoint
 from cluster.folder import RunFolder
 from cluster.progress import read_metrics
+from tests.processes import finish, ray_job, start, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -29,15 +26,13 @@ OVERRIDES = [
     "train.report_every=2",
     "checkpoint.every=4",
     "run.workers=2",
+    "evaluation.before_training=true",
 ]
 
 
-def arguments(data: list[str], runs: Path, name: str) -> list[str]:
-    return ["-m", "aligngan.train", *OVERRIDES, *data, f"run.storage={runs}", f"run.name={name}"]
-
-
-def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=600, cwd=cwd, check=False)
+def command(data: list[str], runs: Path, name: str, *more: str) -> list[str]:
+    train = [sys.executable, "-m", "aligngan.train"]
+    return [*train, *OVERRIDES, *data, f"run.storage={runs}", f"run.name={name}", *more]
 
 
 def final_state(run_folder: Path) -> dict:
@@ -51,9 +46,9 @@ def final_state(run_folder: Path) -> dict:
 def whole(tmp_path_factory: pytest.TempPathFactory, small_synthetic: list[str]) -> tuple[Path, str]:
     """An uninterrupted run and what it printed."""
     runs = tmp_path_factory.mktemp("runs")
-    done = run(*arguments(small_synthetic, runs, "whole"), cwd=runs)
-    assert done.returncode == 0, done.stderr
-    return runs / "whole", done.stdout
+    status, out, err = finish(start(command(small_synthetic, runs, "whole")))
+    assert status == 0, err
+    return runs / "whole", out
 
 
 def test_the_job_prints_progress_scores_and_the_run_folder(whole: tuple[Path, str]) -> None:
@@ -79,22 +74,32 @@ def test_killed_after_a_checkpoint_and_resumed_equals_uninterrupted(
     whole: tuple[Path, str], tmp_path: Path, small_synthetic: list[str]
 ) -> None:
     killed = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, *arguments(small_synthetic, tmp_path, "killed")],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 240
-    while newest_checkpoint(RunFolder(str(killed))) is None and time.monotonic() < deadline:
-        assert process.poll() is None, "ended before its first checkpoint"
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
+    process = start(command(small_synthetic, tmp_path, "killed"))
+    wait_for_checkpoint(RunFolder(str(killed)), process)
+    process.kill()
     process.wait()
-    done = run("-m", "aligngan.train", "--resume", str(killed), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    status, out, err = finish(start([sys.executable, "-m", "aligngan.train", "--resume", str(killed)]))
+    assert status == 0, err
+    assert "iteration 2 of 12" not in out
     resumed, uninterrupted = final_state(killed), final_state(whole[0])
     assert resumed["iteration"] == uninterrupted["iteration"] == 12
     for name, tensor in uninterrupted["networks"].items():
         assert torch.equal(resumed["networks"][name], tensor), name
+
+
+def test_a_submitted_job_streams_its_progress_and_scores(
+    head: dict[str, str], tmp_path: Path, small_synthetic: list[str]
+) -> None:
+    submitted = ray_job(head, "submit", "--", *command(small_synthetic, tmp_path, "job", "train.iterations=4"))
+    status, out, err = finish(submitted)
+    assert status == 0, out + err
+    assert "iteration 4 of 4" in out
+    assert "all-search, single-shot: Rank-1" in out
+    assert (tmp_path / "job" / "scores.json").exists()
+
+
+def test_a_submitted_job_that_is_refused_fails_and_says_why(head: dict[str, str]) -> None:
+    refused = ray_job(head, "submit", "--", sys.executable, "-m", "aligngan.train", "loss.lamda_cyc=1")
+    status, out, _ = finish(refused)
+    assert status == 1
+    assert "did you mean loss.lambda_cyc?" in out
