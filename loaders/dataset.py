@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from loaders.config import DataSettings
 
 Modality = Literal["rgb", "ir"]
 Permutations = Sequence[Sequence["np.ndarray"]]
@@ -51,22 +50,3 @@ class Dataset:
     def train_persons(self) -> tuple[int, ...]:
         """Persons of the training pictures in ascending order; a person's class label is the index in it."""
         return tuple(sorted({picture.person for picture in self.train}))
-
-
-def open_dataset(settings: DataSettings) -> Dataset:
-    """Read the data set that the settings name; the synthetic set is made first where it is missing.
-
-    Raises DatasetError, naming the folder or file and what to do, for a set that is not there or not whole.
-    """
-    from loaders.regdb import read as read_regdb
-    from loaders.sysu_mm01 import read as read_sysu_mm01
-
-    if settings.name == "synthetic":
-        from loaders.synthetic import ensure
-
-        return read_sysu_mm01(ensure(settings.synthetic, settings.root), name="synthetic")
-    if settings.root is None:
-        raise DatasetError(f"data.root is not set: give the folder of {settings.name} with `data.root=FOLDER`")
-    if settings.name == "regdb":
-        return read_regdb(settings.root, settings.trial)
-    return read_sysu_mm01(settings.root)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from aligngan.config.resolve import ConfigError
 from aligngan.config.schema import Config
+from loaders.catalog import open_dataset
 from loaders.config import DataSettings
-from loaders.dataset import DatasetError, open_dataset
+from loaders.dataset import DatasetError
 from loaders.synthetic import default_root
 from loaders.synthetic.population import populate
 

@@ -15,7 +15,6 @@ from aligngan.networks.backbone import pool
 
 if TYPE_CHECKING:
     from aligngan.config import Config
-    from aligngan.methods.method import Method
 
 Stream = Literal["main", "pixel"]
 Values = dict[str, Tensor]
@@ -101,14 +100,14 @@ def adam(networks: list[nn.Module], learning_rate: float, settings: OptimizerSet
 
 
 @contextlib.contextmanager
-def only_trains(method: "Method", phase: Phase) -> Iterator[None]:
+def only_trains(phase: Phase) -> Iterator[None]:
     """Let gradients and running statistics reach only the networks that a phase trains.
 
     Networks that it merely uses normalise by the batch's statistics, as in the phase that trains them, but do not
     remember them; every network needs gradient again afterwards. Every worker must enter and leave this, as leaving
     averages the running statistics of InstanceNorm over the workers.
     """
-    others = [network for name, network in method.networks.items() if name not in phase.trains]
+    others = [network for name, network in phase.networks.items() if name not in phase.trains]
     parameters = [parameter for network in others for parameter in network.parameters()]
     norms = [
         module for network in others for module in network.modules() if isinstance(module, _BatchNorm | _InstanceNorm)
@@ -126,7 +125,7 @@ def only_trains(method: "Method", phase: Phase) -> Iterator[None]:
         for module, _, _ in hidden:
             module.running_mean = module.running_var = None
         yield
-        average_running_statistics(method.networks[name] for name in phase.trains)
+        average_running_statistics(phase.networks[name] for name in phase.trains)
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)

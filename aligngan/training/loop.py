@@ -16,7 +16,7 @@ from aligngan.training.telemetry import Telemetry
 from cluster.checkpoints import load_newest_checkpoint, report_checkpoint
 from cluster.folder import RunFolder
 from cluster.progress import report_metrics
-from loaders.dataset import open_dataset
+from loaders.catalog import open_dataset
 
 
 def train_on_worker(task: dict[str, Any]) -> None:

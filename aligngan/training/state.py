@@ -34,7 +34,7 @@ class TrainingState:
         self.method.networks.to(device).to(memory_format=layout)
         synchronize_batch_norm(self.method.networks, device)
         autocast = autocast_type(config.train.precision, device)
-        self.steps = {phase.name: PhaseStep(self.method, phase, device, autocast) for phase in self.method.phases}
+        self.steps = {phase.name: PhaseStep(phase, device, autocast) for phase in self.method.phases}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as nested dictionaries of tensors and plain values, loadable with `weights_only`."""

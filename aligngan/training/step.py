@@ -9,7 +9,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from aligngan.config import Config
 from aligngan.distributed import world_size
-from aligngan.methods.method import Method
 from aligngan.methods.phase import Phase, only_trains
 
 Losses = dict[str, Tensor]
@@ -22,17 +21,16 @@ class PhaseStep:
     the networks that the phase trains are reduced over the workers.
     """
 
-    def __init__(self, method: Method, phase: Phase, device: torch.device, autocast: torch.dtype | None) -> None:
+    def __init__(self, phase: Phase, device: torch.device, autocast: torch.dtype | None) -> None:
         self.phase = phase
         self.optimizer = phase.optimizer()
         for group in self.optimizer.param_groups:
             group["initial_lr"] = group["lr"]
-        self._method = method
         self._device = device
         self._autocast = autocast
         self._module: nn.Module = phase
         if world_size() > 1:
-            with only_trains(method, phase):
+            with only_trains(phase):
                 self._module = DistributedDataParallel(
                     phase,
                     device_ids=[device.index] if device.type == "cuda" else None,
@@ -52,7 +50,7 @@ class PhaseStep:
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * learning_rate_factor
         self.optimizer.zero_grad(set_to_none=True)
-        with only_trains(self._method, self.phase):
+        with only_trains(self.phase):
             with self._mixed_precision():
                 total, losses = self._module(rgb, ir, labels)
             total.backward()

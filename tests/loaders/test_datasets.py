@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+from loaders.catalog import open_dataset
 from loaders.config import DataSettings
-from loaders.dataset import Dataset, DatasetError, open_dataset
+from loaders.dataset import Dataset, DatasetError
 from loaders.sysu_mm01 import read_permutations, read_persons
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data"

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from loaders.catalog import open_dataset
 from loaders.config import DataSettings, SyntheticSettings
-from loaders.dataset import DatasetError, open_dataset
+from loaders.dataset import DatasetError
 from loaders.synthetic import default_root, ensure, make
 from loaders.synthetic.__main__ import main
 from loaders.synthetic.materials import COLOURS, DYES, FIBRES, cloth

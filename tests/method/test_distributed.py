@@ -41,7 +41,7 @@ def grad(of: Tensor) -> Tensor:
 def wrapped(method: Method, phase: Phase) -> nn.Module:
     if not dist.is_initialized():
         return phase
-    with only_trains(method, phase):
+    with only_trains(phase):
         return DistributedDataParallel(phase, broadcast_buffers=False, gradient_as_bucket_view=True)
 
 
@@ -61,7 +61,7 @@ def trained(preset: str, name: str) -> dict[str, Tensor]:
         for number, phase in enumerate(method.phases_at(iteration)):
             module, optimizer = modules[phase.name]
             optimizer.zero_grad()
-            with only_trains(method, phase):
+            with only_trains(phase):
                 total, _ = module(*(mine(rows) for rows in batch(10 * iteration + number, torch.float64)))
                 total.backward()
             optimizer.step()

@@ -41,7 +41,7 @@ RECIPES = [("demo", method) for method in METHODS] + [("released", "aligngan"), 
 
 def run(method: Method, phase: Phase, *tensors: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Forward and backward as the training does them."""
-    with only_trains(method, phase):
+    with only_trains(phase):
         total, values = phase(*(tensors or batch()))
         total.backward()
     return total, values
@@ -105,7 +105,7 @@ def test_leaving_a_phase_undoes_what_entering_it_did_even_after_an_error() -> No
     method = recipe("released", "aligngan")
     before = copy.deepcopy(method.networks.state_dict())
     phase = next(phase for phase in method.phases if phase.name == "discriminator")
-    with contextlib.suppress(ZeroDivisionError), only_trains(method, phase):
+    with contextlib.suppress(ZeroDivisionError), only_trains(phase):
         assert not any(p.requires_grad for p in method.networks["translator_ir"].parameters())
         raise ZeroDivisionError
     assert all(p.requires_grad for p in method.networks.parameters())

@@ -12,7 +12,7 @@ from aligngan.config import Config, resolve
 from aligngan.training.batches import Batches
 from aligngan.training.loop import run_iteration
 from aligngan.training.state import TrainingState
-from loaders.dataset import open_dataset
+from loaders.catalog import open_dataset
 
 METHODS = ["aligngan", "aligngan-minus", "pixalign", "featalign", "baseline"]
 ITERATIONS = 5

@@ -1,0 +1,19 @@
+"""The data sets that there are, each behind its own reader."""
+
+from loaders import regdb, synthetic, sysu_mm01
+from loaders.config import DataSettings
+from loaders.dataset import Dataset, DatasetError
+
+
+def open_dataset(settings: DataSettings) -> Dataset:
+    """Read the data set that the settings name; the synthetic set is made first where it is missing.
+
+    Raises DatasetError, naming the folder or file and what to do, for a set that is not there or not whole.
+    """
+    if settings.name == "synthetic":
+        return sysu_mm01.read(synthetic.ensure(settings.synthetic, settings.root), name="synthetic")
+    if settings.root is None:
+        raise DatasetError(f"data.root is not set: give the folder of {settings.name} with `data.root=FOLDER`")
+    if settings.name == "regdb":
+        return regdb.read(settings.root, settings.trial)
+    return sysu_mm01.read(settings.root)
