@@ -11,8 +11,6 @@ from loaders.dataset import DatasetError
 from loaders.synthetic import default_root
 from loaders.synthetic.population import populate
 
-_WITHOUT_PIXEL_MODULE = ("baseline", "featalign")
-
 
 def check(config: Config) -> None:
     """Refuse a configuration that could not be trained.
@@ -42,15 +40,11 @@ def _batches(config: Config) -> Iterator[str]:
 
 
 def _stages(config: Config) -> Iterator[str]:
-    warmup = config.stages.feature_warmup + config.stages.pixel_warmup
-    if warmup >= config.train.iterations:
+    if config.warmup >= config.train.iterations:
         yield (
-            f"train.iterations: found {config.train.iterations}, accepted: above the {warmup} iterations of "
+            f"train.iterations: found {config.train.iterations}, accepted: above the {config.warmup} iterations of "
             "stages.feature_warmup and stages.pixel_warmup together, so that joint training happens"
         )
-    if config.stages.pixel_warmup and config.method in _WITHOUT_PIXEL_MODULE:
-        found = config.stages.pixel_warmup
-        yield f"stages.pixel_warmup: found {found}, accepted: 0, as {config.method} has no translators"
 
 
 def _files(config: Config) -> Iterator[str]:

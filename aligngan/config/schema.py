@@ -44,3 +44,13 @@ class Config(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=Tr
     """How often progress is made safe."""
     run: RunSettings = RunSettings()
     """Where and on how many workers."""
+
+    @property
+    def pixel_warmup(self) -> int:
+        """Iterations of the pixel warm-up; methods without translators have none."""
+        return 0 if self.method in ("baseline", "featalign") else self.stages.pixel_warmup
+
+    @property
+    def warmup(self) -> int:
+        """Iterations before joint training begins."""
+        return self.stages.feature_warmup + self.pixel_warmup

@@ -32,4 +32,4 @@ class StageSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstr
     feature_warmup: int = Field(default=0, ge=0)
     """First stage: the feature module on real infrared pictures only."""
     pixel_warmup: int = Field(default=0, ge=0)
-    """Second stage: the translators as a CycleGAN with discriminators of pictures only."""
+    """Second stage, of methods with translators: a CycleGAN with discriminators of pictures only."""

@@ -73,10 +73,10 @@ def build_method(config: "Config", num_identities: int) -> Method:
     stages: list[tuple[int, tuple[Phase, ...]]] = []
     if config.stages.feature_warmup:
         stages.append((config.stages.feature_warmup, (FeatureWarmup(config, networks, "main"),)))
-    if config.stages.pixel_warmup:
+    if config.pixel_warmup:
         judges = SeparateJudges(config, networks, pictures="warmup_discriminator_ir", maps="none")
         warmup = (PixelWarmup(config, networks, judges, stream), DiscriminatorWarmup(config, networks, judges, stream))
-        stages.append((config.stages.pixel_warmup, warmup))
+        stages.append((config.pixel_warmup, warmup))
     stages.append((0, _joint_phases(config, networks, stream)))
     return Method(networks, stages)
 
@@ -101,7 +101,7 @@ def _networks(config: "Config", num_identities: int) -> nn.ModuleDict:
         networks["discriminator_feature"] = FeatureDiscriminator(settings, generator.map_size, generator.channels)
     if method == "aligngan":
         networks["discriminator_joint"] = JointDiscriminator(settings, size, generator.channels)
-    if config.stages.pixel_warmup:
+    if config.pixel_warmup:
         networks["warmup_discriminator_ir"] = ImageDiscriminator(settings, size)
         networks["warmup_discriminator_rgb"] = ImageDiscriminator(settings, size)
     return networks

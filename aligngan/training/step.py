@@ -68,8 +68,7 @@ class PhaseStep:
 
 def learning_rate_factor(config: Config, iteration: int) -> float:
     """Return what learning rates are multiplied by at an iteration counted from 0 (section 4.2 of the paper)."""
-    joint = iteration - config.stages.feature_warmup - config.stages.pixel_warmup
-    return config.optimizer.decay_factor if joint >= config.optimizer.decay_after else 1.0
+    return config.optimizer.decay_factor if iteration - config.warmup >= config.optimizer.decay_after else 1.0
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:

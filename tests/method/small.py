@@ -19,6 +19,8 @@ _SIZES = (
     "translator.blocks=1",
     "discriminator.width=4",
 )
+# The demo's networks under the paper's schedule: no warm-up, one batch for all phases.
+ONE_STAGE = ("stages.feature_warmup=0", "stages.pixel_warmup=0", "train.pixel_batch=null")
 # The released recipe with one iteration of each warm-up, its pixel phase as large as the other batch.
 RELEASED = (
     "stages.feature_warmup=1",
@@ -31,7 +33,8 @@ RELEASED = (
 def small_config(method: str = "aligngan", *overrides: str, preset: str = "demo") -> Config:
     """Return a preset at the smallest size."""
     released = RELEASED if preset == "released" else ()
-    return resolve(preset, overrides=[f"method={method}", *_SIZES, *released, *overrides])
+    stages = ONE_STAGE if preset == "demo" else ()
+    return resolve(preset, overrides=[f"method={method}", *_SIZES, *stages, *released, *overrides])
 
 
 def small_method(config: Config, identities: int = PERSONS) -> Method:

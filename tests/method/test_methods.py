@@ -269,7 +269,7 @@ def test_retrieval_translates_rgb_pictures_where_there_is_a_pixel_module(method:
 
 
 def test_optimisers_have_the_rates_of_section_4_2() -> None:
-    method = recipe("demo", "aligngan")
+    method = recipe("paper", "aligngan")
     groups = {phase.name: phase.optimizer().param_groups for phase in method.phases}
     assert [group["lr"] for group in groups["feature"]] == [0.02, 0.2]
     assert all((g["momentum"], g["nesterov"], g["weight_decay"]) == (0.9, True, 5e-4) for g in groups["feature"])

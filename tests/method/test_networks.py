@@ -76,6 +76,7 @@ def test_the_joint_discriminator_is_the_papers_at_the_papers_size() -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_discriminators_see_their_input_at_any_size(size: tuple[int, int]) -> None:
     """Normalising a map of one pixel would leave nothing of the picture: the judgement has to depend on it."""
+    torch.manual_seed(0)
     settings = DiscriminatorSettings(width=4)
     image, joint = ImageDiscriminator(settings, size), JointDiscriminator(settings, size, channels=8)
     pictures = torch.rand(2, 3, *size) * 2 - 1
@@ -85,7 +86,7 @@ def test_discriminators_see_their_input_at_any_size(size: tuple[int, int]) -> No
         for judgements in (image(pictures), joint(pictures, maps), feature(maps)):
             assert judgements.shape[:2] == (2, 1)
             assert min(judgements.shape[2:]) >= 1
-            assert (judgements[0] - judgements[1]).abs().max() > 1e-6
+            assert (judgements[0] - judgements[1]).abs().max() > 1e-3 * judgements.abs().max()
 
 
 def test_the_joint_discriminator_looks_at_the_picture_and_at_the_map() -> None:

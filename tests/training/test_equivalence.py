@@ -26,6 +26,9 @@ def small(method: str, data: list[str]) -> Config:
         overrides=[
             f"method={method}",
             *data,
+            "stages.feature_warmup=0",
+            "stages.pixel_warmup=0",
+            "train.pixel_batch=null",
             "data.image_size=[32, 32]",
             "data.persons_per_batch=4",
             "data.images_per_person=2",

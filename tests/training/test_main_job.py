@@ -21,6 +21,8 @@ OVERRIDES = [
     "backbone.image_size=[48, 24]",
     "translator.width=4",
     "discriminator.width=4",
+    "stages.feature_warmup=2",
+    "stages.pixel_warmup=3",
     "train.precision=float32",
     "train.iterations=12",
     "train.report_every=2",
@@ -90,10 +92,10 @@ def test_killed_after_a_checkpoint_and_resumed_equals_uninterrupted(
 def test_a_submitted_job_streams_its_progress_and_scores(
     head: dict[str, str], tmp_path: Path, small_synthetic: list[str]
 ) -> None:
-    submitted = ray_job(head, "submit", "--", *command(small_synthetic, tmp_path, "job", "train.iterations=4"))
+    submitted = ray_job(head, "submit", "--", *command(small_synthetic, tmp_path, "job", "train.iterations=6"))
     status, out, err = finish(submitted)
     assert status == 0, out + err
-    assert "iteration 4 of 4" in out
+    assert "iteration 6 of 6" in out
     assert "all-search, single-shot: Rank-1" in out
     assert (tmp_path / "job" / "scores.json").exists()
 
