@@ -20,6 +20,8 @@ class OptimizerSettings(BaseModel, extra="forbid", frozen=True, use_attribute_do
     """Learning rate of the discriminators."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's decay rates of the first and second moment."""
+    clip_norm: float = Field(default=0.0, ge=0)
+    """Norm to which the gradient of each phase is cut back where it is longer; 0 is off."""
     decay_after: int = Field(default=5_000, ge=1)
     """Iterations of joint training after which every learning rate is multiplied by `decay_factor`."""
     decay_factor: float = Field(default=0.1, gt=0, le=1)

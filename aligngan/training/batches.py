@@ -40,13 +40,10 @@ class Batches:
             self._current[stream] = kept
         return kept[1]
 
-    def paths(self) -> dict[str, list[str]]:
-        """Return the picture paths of the batches in hand, by stream and modality, for error messages."""
-        return {
-            f"{stream} {modality}": paths
-            for stream, (_, _, batch) in self._current.items()
-            for modality, paths in (("rgb", batch.rgb_paths), ("ir", batch.ir_paths))
-        }
+    def read(self, stream: str, iteration: int) -> Batch:
+        """Return the pictures, labels and paths of a stream at an iteration, past ones included."""
+        self.at(stream, iteration)
+        return self._current[stream][2]
 
     def close(self) -> None:
         """Stop the loaders' threads and free their pipelines."""

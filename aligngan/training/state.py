@@ -9,6 +9,7 @@ import torch
 from aligngan.config import Config, dump
 from aligngan.distributed import synchronize_batch_norm
 from aligngan.methods.method import Method, build_method
+from aligngan.training.averages import Averages
 from aligngan.training.step import PhaseStep, autocast_type
 
 FORMAT = 1
@@ -34,7 +35,14 @@ class TrainingState:
         self.method.networks.to(device).to(memory_format=layout)
         synchronize_batch_norm(self.method.networks, device)
         autocast = autocast_type(config.train.precision, device)
-        self.steps = {phase.name: PhaseStep(phase, device, autocast) for phase in self.method.phases}
+        clip_norm = config.optimizer.clip_norm
+        self.steps = {phase.name: PhaseStep(phase, device, autocast, clip_norm) for phase in self.method.phases}
+        self.averages = Averages(self.method, config.train.ema_decay) if config.train.ema_decay else None
+
+    @property
+    def evaluated(self) -> Method:
+        """The method with the weights that retrieval uses: moving averages where the run keeps them."""
+        return self.method if self.averages is None else self.averages.method
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as nested dictionaries of tensors and plain values, loadable with `weights_only`."""
@@ -45,6 +53,7 @@ class TrainingState:
             "config": dump(self.config),
             "networks": self.method.networks.state_dict(),
             "optimizers": {name: step.optimizer.state_dict() for name, step in self.steps.items()},
+            "averages": None if self.averages is None else self.averages.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -53,7 +62,17 @@ class TrainingState:
         self.method.networks.load_state_dict(state["networks"])
         for name, step in self.steps.items():
             step.optimizer.load_state_dict(state["optimizers"][name])
+        if self.averages is not None:
+            self._load_averages(state)
         self.iteration = state["iteration"]
+
+    def _load_averages(self, state: Mapping[str, Any]) -> None:
+        assert self.averages is not None
+        if state.get("averages") is None:
+            # Averaging was switched on for a run that goes on: it begins with the networks as they are now.
+            self.averages.update()
+        else:
+            self.averages.load_state_dict(state["averages"])
 
 
 def check_format(state: Mapping[str, Any], method: str) -> None:

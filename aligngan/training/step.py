@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from aligngan.config import Config
 from aligngan.distributed import world_size
@@ -21,11 +22,15 @@ class PhaseStep:
     the networks that the phase trains are reduced over the workers.
     """
 
-    def __init__(self, phase: Phase, device: torch.device, autocast: torch.dtype | None) -> None:
+    def __init__(
+        self, phase: Phase, device: torch.device, autocast: torch.dtype | None, clip_norm: float = 0.0
+    ) -> None:
         self.phase = phase
         self.optimizer = phase.optimizer()
         for group in self.optimizer.param_groups:
             group["initial_lr"] = group["lr"]
+        self.value_names: tuple[str, ...] = ()
+        self._clip_norm = clip_norm
         self._device = device
         self._autocast = autocast
         self._module: nn.Module = phase
@@ -41,6 +46,8 @@ class PhaseStep:
     def run(self, rgb: Tensor, ir: Tensor, labels: Tensor, learning_rate_factor: float) -> Losses:
         """Train the phase's networks on one batch and return its named values, detached and still on the device.
 
+        Among them is `grad_norm_<phase>`, the norm of the gradient over all networks that the phase trains.
+
         Args:
             rgb: real RGB pictures, float [N, 3, H, W] in [-1, 1].
             ir: real infrared pictures of the same persons row by row, same shape and range.
@@ -54,8 +61,19 @@ class PhaseStep:
             with self._mixed_precision():
                 total, losses = self._module(rgb, ir, labels)
             total.backward()
+        norm = self._clipped_norm()
         self.optimizer.step()
-        return losses
+        values = {**losses, f"grad_norm_{self.phase.name}": norm}
+        self.value_names = tuple(values)
+        return values
+
+    def _clipped_norm(self) -> Tensor:
+        """Cut the gradient back where that is asked for and return its norm before, the same on every worker."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self._clip_norm:
+            clip_grads_with_norm_(parameters, self._clip_norm, norm)
+        return norm
 
     @contextlib.contextmanager
     def _mixed_precision(self) -> Iterator[None]:

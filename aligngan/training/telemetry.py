@@ -1,5 +1,6 @@
 """Numbers of a training, gathered on the device and fetched rarely, so that no iteration waits for them."""
 
+import math
 import time
 from collections.abc import Mapping
 
@@ -9,6 +10,22 @@ from torch import Tensor
 
 from aligngan.distributed import world_size
 
+Values = dict[str, Tensor]
+
+
+class NotFinite(ArithmeticError):
+    """Named values of an iteration that are infinite or not numbers, on any worker.
+
+    Args:
+        iteration: the iteration, counted from 0.
+        names: the values that are not finite, in the order in which the phases computed them.
+        mine: whether any of them is this worker's own.
+    """
+
+    def __init__(self, iteration: int, names: list[str], mine: bool) -> None:
+        super().__init__(iteration, names, mine)
+        self.iteration, self.names, self.mine = iteration, names, mine
+
 
 class Telemetry:
     """Means of the phases' named values and the speed since the last report."""
@@ -16,23 +33,47 @@ class Telemetry:
     def __init__(self, images_per_iteration: int, iterations: int) -> None:
         self._images_per_iteration = images_per_iteration
         self._iterations = iterations
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._unchecked: list[tuple[int, Values]] = []
+        self._values: dict[str, list[float]] = {}
         self._wait = 0.0
         self._since = time.perf_counter()
         self._done = 0
 
-    def add(self, values: Mapping[str, Tensor], data_wait: float) -> None:
+    def add(self, iteration: int, values: Mapping[str, Tensor], data_wait: float) -> None:
         """Take in one iteration's named values (scalars on the device) and the seconds spent waiting for data."""
-        for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-            self._counts[name] = self._counts.get(name, 0) + 1
+        self._unchecked.append((iteration, dict(values)))
         self._wait += data_wait
         self._done += 1
 
+    def check(self) -> None:
+        """Fetch the values since the last check, averaged over the workers; every worker must call it.
+
+        Raises:
+            NotFinite: one of them is not finite; raised on every worker, about the first such iteration.
+        """
+        if not self._unchecked:
+            return
+        own = torch.stack([value.float() for _, values in self._unchecked for value in values.values()])
+        everyones = own.clone()
+        if world_size() > 1:
+            torch.distributed.all_reduce(everyones)
+            everyones /= world_size()
+        own_flat, flat = iter(own.tolist()), iter(everyones.tolist())
+        unchecked, self._unchecked = self._unchecked, []
+        for iteration, values in unchecked:
+            means = {name: next(flat) for name in values}
+            mine = [next(own_flat) for _ in values]
+            if names := [name for name, value in means.items() if not math.isfinite(value)]:
+                raise NotFinite(iteration, names, not all(map(math.isfinite, mine)))
+            for name, value in means.items():
+                self._values.setdefault(name, []).append(value)
+
     def report(self, iteration: int) -> dict[str, float | int | str]:
-        """Return the record of the iterations since the last one, the same on every worker, and start anew."""
-        means = self._means()
+        """Return the record of the iterations since the last one, the same on every worker, and start anew.
+
+        Raises NotFinite as `check` does.
+        """
+        self.check()
         seconds = time.perf_counter() - self._since
         record: dict[str, float | int | str] = {
             "kind": "train",
@@ -41,22 +82,12 @@ class Telemetry:
             "images_per_second": round(self._images_per_iteration * self._done / seconds, 2),
             "seconds_left": round(seconds / self._done * (self._iterations - iteration), 1),
             "data_wait_share": round(self._wait / seconds, 4),
-            **means,
+            **{name: round(math.fsum(values) / len(values), 6) for name, values in self._values.items()},
         }
         self.restart_clock()
-        self._sums, self._counts = {}, {}
+        self._values = {}
         return record
 
     def restart_clock(self) -> None:
         """Leave out what has passed since the last report from the speed, such as an evaluation."""
         self._wait, self._done, self._since = 0.0, 0, time.perf_counter()
-
-    def _means(self) -> dict[str, float]:
-        if not self._sums:
-            return {}
-        names = list(self._sums)
-        means = torch.stack([self._sums[name].float() / self._counts[name] for name in names])
-        if world_size() > 1:
-            torch.distributed.all_reduce(means)
-            means /= world_size()
-        return {name: round(value, 6) for name, value in zip(names, means.tolist(), strict=True)}

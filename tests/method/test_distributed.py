@@ -19,8 +19,7 @@ from aligngan.methods.phase import Phase, only_trains
 from tests.method.small import IMAGES, METHODS, PERSONS, batch, small_config, small_method
 
 RECIPES = [("demo", method) for method in METHODS] + [("released", "aligngan"), ("released", "aligngan-minus")]
-# Four workers cost most, and what could differ from two is in every part of the full method.
-IN_WORLD = {2: RECIPES, 4: [("demo", "aligngan"), ("released", "aligngan")]}
+IN_WORLD = {2: RECIPES, 4: RECIPES}
 STEPS = 3
 ROWS = PERSONS * IMAGES
 Results = dict[str, Any]

@@ -105,3 +105,17 @@ def test_a_submitted_job_that_is_refused_fails_and_says_why(head: dict[str, str]
     status, out, _ = finish(refused)
     assert status == 1
     assert "did you mean loss.lambda_cyc?" in out
+
+
+def test_a_training_that_diverges_stops_with_the_batch_and_keeps_no_broken_checkpoint(
+    tmp_path: Path, small_synthetic: list[str]
+) -> None:
+    diverging = command(small_synthetic, tmp_path, "diverging", "optimizer.backbone_lr=1e30", "checkpoint.every=1")
+    status, _, err = finish(start(diverging))
+    assert status == 1
+    assert "of phase feature_warmup is not finite at iteration 2" in err
+    assert "synthetic" in err
+    folder = tmp_path / "diverging"
+    assert list((folder / "failures").glob("000000002-rank*.pt"))
+    state = final_state(folder)
+    assert state["iteration"] == 1
