@@ -6,6 +6,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _NormBase
 
 
 def norm(channels: int) -> nn.Module:
@@ -115,7 +116,7 @@ def released_networks(classes: int, width: int = 64, backbone: str = "resnet50")
     networks += [encoder, Heads(encoder.features, classes)]
     for network in networks:
         for module in network.modules():
-            if isinstance(getattr(module, "running_mean", None), Tensor):
+            if isinstance(module, _NormBase) and module.running_mean is not None and module.running_var is not None:
                 nn.init.normal_(module.running_mean, std=0.1)
                 nn.init.uniform_(module.running_var, 0.5, 2.0)
                 nn.init.normal_(module.weight, 1.0, 0.2)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from aligngan.config import resolve
 from aligngan.import_released import main
-from aligngan.networks.backbone import pool
+from aligngan.networks.backbone import FeatureGenerator, pool
 from aligngan.training.state import TrainingState
 from cluster.checkpoints import load_checkpoint, newest_checkpoint
 from cluster.folder import RunFolder
@@ -77,7 +77,9 @@ def test_imported_networks_compute_what_the_released_ones_do(
             assert_close(ours[name](pictures), networks[number](pictures), name)
     large = torch.randn(2, 3, 96, 48, generator=generator, dtype=torch.float64)
     maps = networks[6](large)
-    assert_close(ours["feature_generator"].trunk(large), maps, "feature_generator")
+    backbone = ours["feature_generator"]
+    assert isinstance(backbone, FeatureGenerator)
+    assert_close(backbone.trunk(large), maps, "feature_generator")
     assert_close(ours["discriminator_joint"](pictures, maps), networks[3](pictures, maps), "discriminator_joint")
     logits, embedding = networks[7](maps)
     assert_close(ours["classifier"](pool(maps)), logits, "classifier")
