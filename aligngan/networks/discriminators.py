@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from aligngan.networks.config import DiscriminatorSettings
 from aligngan.networks.initial import normal_convolutions
+from aligngan.networks.instance_norm import InstanceNorm2d
 
 _SMALLEST_SIDE = 4
 
@@ -31,7 +32,7 @@ def _stack(channels: list[int], side: int, norm_first: bool) -> tuple[nn.Sequent
         convolution, side = _convolution(inputs, outputs, side, bias=not norm)
         layers.append(convolution)
         if norm:
-            layers.append(nn.InstanceNorm2d(outputs))
+            layers.append(InstanceNorm2d(outputs))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
     return nn.Sequential(*layers), side
 
@@ -80,7 +81,7 @@ class FeatureDiscriminator(nn.Module):
             nn.Conv2d(channels, width, 1),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(width, 2 * width, 3, padding=1, bias=few),
-            nn.Identity() if few else nn.InstanceNorm2d(2 * width),
+            nn.Identity() if few else InstanceNorm2d(2 * width),
             nn.LeakyReLU(0.2, inplace=True),
         )
         self.conv_src = nn.Conv2d(2 * width, 1, 3, padding=1, bias=False)

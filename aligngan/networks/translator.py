@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from aligngan.networks.config import TranslatorSettings
 from aligngan.networks.initial import normal_convolutions
+from aligngan.networks.instance_norm import InstanceNorm2d
 
 
 class ResidualBlock(nn.Module):
@@ -13,10 +14,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.model = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(channels, affine=True, track_running_stats=running_statistics),
+            InstanceNorm2d(channels, affine=True, track_running_stats=running_statistics),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(channels, affine=True, track_running_stats=running_statistics),
+            InstanceNorm2d(channels, affine=True, track_running_stats=running_statistics),
         )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ class Translator(nn.Module):
         width, running = settings.width, settings.running_statistics
 
         def normalised(convolution: nn.Module, channels: int) -> list[nn.Module]:
-            norm = nn.InstanceNorm2d(channels, affine=True, track_running_stats=running)
+            norm = InstanceNorm2d(channels, affine=True, track_running_stats=running)
             return [convolution, norm, nn.ReLU(inplace=True)]
 
         self.model = nn.Sequential(

@@ -1,0 +1,188 @@
+"""What each phase of an iteration costs: time, images/s, arithmetic and its share of this machine's peak, memory.
+
+    python -m tests.benchmarks.step                          preset `released` in float32 and bfloat16
+    python -m tests.benchmarks.step --preset paper --compile no yes
+
+Random pictures at the preset's own sizes, no loading, one worker, a process of its own for each way of computing. CPU
+seconds are printed beside seconds because other work on the machine changes them less. Arithmetic is counted from
+shapes as the phase runs (convolutions and matrix products, forward and backward) and held against a measured product
+of two 4096 x 4096 matrices of the same type.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MATRIX = 4096
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """One phase in one way of computing; medians over iterations."""
+
+    phase: str
+    images: int
+    seconds: float
+    cpu_seconds: float
+    flop: int
+    peak_bytes: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure each combination in a process of its own and print a table of each."""
+    arguments = _arguments(argv)
+    console = Console()
+    for precision in arguments.precision:
+        for compiled in arguments.compile:
+            overrides = [f"train.precision={precision}", *arguments.overrides]
+            if compiled == "yes":
+                overrides.append("train.compile=true")
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                costs, peak = pool.submit(measure, arguments.preset, overrides, arguments.iterations).result()
+            title = f"{arguments.preset}, {precision}, {'compiled' if compiled == 'yes' else 'eager'}"
+            console.print(_table(title, costs, peak))
+    return 0
+
+
+def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[PhaseCost], float]:
+    """Return the joint iteration's phases and the measured matrix-product peak in FLOP/s."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from aligngan.config import resolve
+    from aligngan.training.state import TrainingState
+    from aligngan.training.step import autocast_type
+
+    config = resolve(preset, overrides=["backbone.weights=none", *overrides])
+    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    peak = matrix_peak(autocast_type(config.train.precision, device) or torch.float32, device)
+    state = TrainingState(config, 395, device)
+    phases = state.method.phases_at(config.warmup)
+    batches = {phase.name: _batch(config, phase.stream, device) for phase in phases}
+    flop: dict[str, int] = {}
+    measured: dict[str, list[tuple[float, float, int]]] = {phase.name: [] for phase in phases}
+    for iteration in range(iterations + 1):
+        for phase in phases:
+            step = state.steps[phase.name]
+            if iteration == 0:
+                with FlopCounterMode(display=False) as counter:
+                    step.run(*batches[phase.name], 1.0)
+                flop[phase.name] = counter.get_total_flops()
+                continue
+            _reset_peak(device)
+            before, cpu_before = time.perf_counter(), time.process_time()
+            step.run(*batches[phase.name], 1.0)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
+            measured[phase.name].append((seconds, cpu, _peak_bytes(device)))
+    costs = []
+    for phase in phases:
+        seconds, cpu, memory = zip(*measured[phase.name], strict=True)
+        images = 2 * len(batches[phase.name][2])
+        costs.append(
+            PhaseCost(
+                phase.name, images, statistics.median(seconds), statistics.median(cpu), flop[phase.name], max(memory)
+            )
+        )
+    return costs, peak
+
+
+def matrix_peak(dtype: Any, device: Any) -> float:
+    """Return the FLOP/s of the best of ten products of two square matrices."""
+    import torch
+
+    left, right = (torch.randn(MATRIX, MATRIX, device=device).to(dtype) for _ in range(2))
+    best = float("inf")
+    for _ in range(10):
+        before = time.perf_counter()
+        left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - before)
+    return 2 * MATRIX**3 / best
+
+
+def _batch(config: Any, stream: str, device: Any) -> tuple[Any, Any, Any]:
+    import torch
+
+    size = config.train.pixel_batch if stream == "pixel" else config.data
+    rows = size.persons_per_batch * size.images_per_person
+    generator = torch.Generator().manual_seed(0)
+    layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
+    rgb, ir = (
+        (torch.rand(rows, 3, *config.data.image_size, generator=generator) * 2 - 1).to(device, memory_format=layout)
+        for _ in range(2)
+    )
+    return rgb, ir, torch.arange(size.persons_per_batch, device=device).repeat_interleave(size.images_per_person)
+
+
+def _reset_peak(device: Any) -> None:
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_bytes(device: Any) -> int:
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+def _table(title: str, costs: list[PhaseCost], peak: float) -> Table:
+    table = Table(title=f"{title}; matrix-product peak {peak / 1e9:.0f} GFLOP/s")
+    for name in ("phase", "images", "s", "CPU s", "images/s", "GFLOP", "GFLOP/s", "of peak %", "peak GiB"):
+        table.add_column(name, justify="left" if name == "phase" else "right")
+    whole = PhaseCost(
+        "iteration",
+        sum(cost.images for cost in costs[:1]),
+        sum(cost.seconds for cost in costs),
+        sum(cost.cpu_seconds for cost in costs),
+        sum(cost.flop for cost in costs),
+        max(cost.peak_bytes for cost in costs),
+    )
+    for cost in [*costs, whole]:
+        speed = cost.flop / cost.seconds
+        cells = (
+            *(cost.phase, f"{cost.images}", f"{cost.seconds:.3f}", f"{cost.cpu_seconds:.3f}"),
+            *(f"{cost.images / cost.seconds:.2f}", f"{cost.flop / 1e9:.0f}", f"{speed / 1e9:.0f}"),
+            *(f"{100 * speed / peak:.0f}", f"{cost.peak_bytes / 2**30:.2f}"),
+        )
+        table.add_row(*cells, end_section=cost is costs[-1])
+    return table
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="keys laid over the preset")
+    parser.add_argument("--preset", default="released", help="recipe whose joint iteration is measured")
+    parser.add_argument("--precision", nargs="+", choices=("float32", "bfloat16"), default=("float32", "bfloat16"))
+    parser.add_argument(
+        "--compile", nargs="+", choices=("no", "yes"), default=("no",), help="with torch.compile or not"
+    )
+    parser.add_argument("--iterations", type=int, default=3, help="measured iterations after the first")
+    return parser.parse_intermixed_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
