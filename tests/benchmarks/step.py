@@ -88,11 +88,16 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
             measured[phase.name].append((seconds, cpu, _peak_bytes(device)))
     costs = []
     for phase in phases:
-        seconds, cpu, memory = zip(*measured[phase.name], strict=True)
+        of_seconds, of_cpu, of_memory = zip(*measured[phase.name], strict=True)
         images = 2 * len(batches[phase.name][2])
         costs.append(
             PhaseCost(
-                phase.name, images, statistics.median(seconds), statistics.median(cpu), flop[phase.name], max(memory)
+                phase.name,
+                images,
+                statistics.median(of_seconds),
+                statistics.median(of_cpu),
+                flop[phase.name],
+                max(of_memory),
             )
         )
     return costs, peak
