@@ -1,6 +1,6 @@
 """The data sets that there are, each behind its own reader."""
 
-from loaders import regdb, synthetic, sysu_mm01
+from loaders import picture_folder, regdb, synthetic, sysu_mm01
 from loaders.config import DataSettings
 from loaders.dataset import Dataset, DatasetError
 
@@ -16,4 +16,6 @@ def open_dataset(settings: DataSettings) -> Dataset:
         raise DatasetError(f"data.root is not set: give the folder of {settings.name} with `data.root=FOLDER`")
     if settings.name == "regdb":
         return regdb.read(settings.root, settings.trial)
+    if settings.name == "folder":
+        return picture_folder.read(settings.root, settings.trial, settings.test_share)
     return sysu_mm01.read(settings.root)

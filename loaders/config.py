@@ -19,12 +19,14 @@ class SyntheticSettings(BaseModel, extra="forbid", frozen=True, use_attribute_do
 class DataSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
     """Which pictures there are and how they become batches."""
 
-    name: Literal["synthetic", "sysu-mm01", "regdb"] = "synthetic"
-    """Data set; each is read from its own published layout."""
+    name: Literal["synthetic", "sysu-mm01", "regdb", "folder"] = "synthetic"
+    """Data set, in its own published layout; `folder` is rgb/<person>/* and ir/<person>/* of your own."""
     root: str | None = None
     """Folder of the data set; may be left out for `synthetic`, which is then kept in the user's cache folder."""
     trial: int = Field(default=1, ge=1, le=10)
-    """RegDB only: which of the ten published splits."""
+    """Which of RegDB's ten published splits, or of the draws of test persons from a folder of your own."""
+    test_share: float = Field(default=0.5, gt=0, lt=1)
+    """`folder` only: share of the persons that are drawn for the test; not used where test_persons.txt names them."""
     image_size: tuple[int, int] = (128, 128)
     """Height and width in pixels at which pictures are loaded and translated."""
     persons_per_batch: int = Field(default=18, ge=2)

@@ -38,11 +38,11 @@ class Dataset:
 
     name: str
     root: str
-    protocol: Literal["sysu-mm01", "regdb"]
+    protocol: Literal["sysu-mm01", "regdb", "plain"]
     train: tuple[Picture, ...]
     test: tuple[Picture, ...]
     trial: int | None
-    """RegDB: the split that was read; None elsewhere."""
+    """RegDB and folders: the split that was read; None elsewhere."""
     permutations: Permutations | None
     """SYSU-MM01: the published draw of the gallery; None elsewhere."""
 
