@@ -30,8 +30,12 @@ def resized(picture: npt.NDArray[np.uint8], image_size: tuple[int, int]) -> npt.
 
     OpenCV's bilinear filter has no antialias; torch's uint8 kernel is the fastest that has one.
     """
-    if picture.shape[:2] == image_size:
+    height, width = picture.shape[:2]
+    if (height, width) == image_size:
         return picture
+    if height <= image_size[0] and width <= image_size[1]:
+        # Nothing to average where no side shrinks, so the faster filter without antialias is the same.
+        return np.asarray(cv2.resize(picture, image_size[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
     # The leading axis comes before the permutation: else torch does not see a channels_last picture, and is slower.
     planes = torch.from_numpy(picture)[None].permute(0, 3, 1, 2)
     planes = interpolate(planes, size=image_size, mode="bilinear", align_corners=False, antialias=True)

@@ -1,8 +1,9 @@
 """How fast pictures are loaded: `python -m tests.benchmarks.loading`.
 
 The project's loader on its CPU backends, and a torch DataLoader with Pillow and torchvision transforms, do the
-same work on the same generated JPEG files: decode, resize to 256x128, mirror half of them, batches of 144 as uint8.
-Rounds are interleaved, so that a busy machine slows all of them alike; what is printed are medians over rounds.
+same work on the same JPEG files of a synthetic set: decode, resize to 256x128, mirror half of them, batches of 144 as
+float32 in [-1, 1]. Rounds are interleaved, so that a busy machine slows all of them alike; what is printed are medians
+over rounds.
 """
 
 import argparse
@@ -15,17 +16,19 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms.v2 import Compose, PILToTensor, RandomHorizontalFlip, Resize
+from torchvision.transforms.v2 import Compose, Normalize, PILToTensor, RandomHorizontalFlip, Resize, ToDtype
 
-from loaders.batches import Backend, BatchLoader
-from loaders.dataset import Picture
+from aligngan.images import to_unit_range
+from loaders import sysu_mm01
+from loaders.batches import Backend, Batch, BatchLoader
+from loaders.config import SyntheticSettings
 from loaders.plan import BatchPlan
+from loaders.synthetic import make
 
 IMAGE_SIZE = (256, 128)
 PERSONS, EACH = 18, 4
@@ -34,30 +37,13 @@ BATCH = 2 * PERSONS * EACH
 WARM_UP = 8
 
 
-def make_pictures(folder: Path, persons: int = 36, each: int = 8) -> list[Picture]:
-    """JPEG files with detail at several scales, a fifth larger or smaller than 256x128."""
-    draw = np.random.default_rng(0)
-    pictures = []
-    for person in range(1, persons + 1):
-        for modality, camera in (("rgb", 1), ("ir", 3)):
-            for number in range(1, each + 1):
-                height, width = (round(side * draw.uniform(0.8, 1.2)) for side in IMAGE_SIZE)
-                whole = np.full((height, width, 3), 128, np.float32)
-                for cell in (16, 4, 1):
-                    noise = draw.normal(0, 22 * cell**0.5, (height // cell, width // cell, 3)).astype(np.float32)
-                    whole += cv2.resize(noise, (width, height))
-                path = folder / f"{modality}_{person}_{number}.jpg"
-                Image.fromarray(np.clip(whole, 0, 255).astype(np.uint8)).save(path, quality=90)
-                pictures.append(Picture(str(path), person, camera, "rgb" if modality == "rgb" else "ir", number))
-    return pictures
-
-
 class PillowPictures(Dataset[Tensor]):
     """What most re-identification code does."""
 
     def __init__(self, paths: list[str]) -> None:
         self.paths = paths
-        self.transform = Compose([Resize(IMAGE_SIZE), RandomHorizontalFlip(0.5), PILToTensor()])
+        normalise = [ToDtype(torch.float32, scale=True), Normalize([0.5] * 3, [0.5] * 3)]
+        self.transform = Compose([Resize(IMAGE_SIZE), RandomHorizontalFlip(0.5), PILToTensor(), *normalise])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -88,6 +74,12 @@ def cpu_seconds(workers: list[int]) -> float:
     return process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
 
+def normalised(batches: Iterator[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a training makes of the loader's batches before it uses them."""
+    for batch in batches:
+        yield to_unit_range(batch.rgb), to_unit_range(batch.ir)
+
+
 def timed(batches: Iterator[object], workers: list[int], count: int) -> tuple[float, float]:
     """Images per second and images per CPU second over `count` batches."""
     for _ in islice(batches, WARM_UP):
@@ -107,7 +99,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=12, help="timed batches of a round")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as open_loaders:
-        pictures = make_pictures(Path(folder))
+        make(folder, SyntheticSettings(persons=48))
+        pictures = sysu_mm01.read(folder).train
         # Worker processes first: none may be forked from a process that holds a DALI pipeline.
         reference = DataLoader(
             PillowPictures([picture.path for picture in pictures]),
@@ -125,7 +118,7 @@ def main() -> None:
             loader = open_loaders.enter_context(
                 BatchLoader(plan, backend, IMAGE_SIZE, rank=0, world=1, first_step=0, threads=options.threads)
             )
-            ways[backend] = lambda loader=loader: timed(loader, [], options.batches)  # type: ignore[misc]
+            ways[backend] = lambda loader=loader: timed(normalised(loader), [], options.batches)  # type: ignore[misc]
         results: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, run in ways.items():
