@@ -31,6 +31,8 @@ class Batch:
     step: int
     rgb_paths: list[str]
     ir_paths: list[str]
+    skipped: tuple[str, ...] = ()
+    """Planned pictures that could not be decoded; the paths name those that took their places."""
 
 
 class _Stream(Protocol):
@@ -67,8 +69,13 @@ class BatchLoader:
         threads: int,
         device_index: int | None = None,
         prefetch: int = 2,
+        on_error: Literal["fail", "skip"] = "fail",
     ) -> None:
-        """`threads` decode; `device_index` is the GPU of backend `dali`. Raises ValueError on sizes that do not fit."""
+        """`threads` decode; `device_index` is the GPU of backend `dali`. Raises ValueError on sizes that do not fit.
+
+        With `on_error="skip"` the next picture of the same person and modality takes the place of one that cannot be
+        decoded; only a person without any picture that can be is an error then.
+        """
         if tuple(image_size) != tuple(plan.image_size):
             raise ValueError(f"image_size is {image_size}, but the plan draws its boxes for {plan.image_size}")
         if prefetch < 1:
@@ -76,6 +83,8 @@ class BatchLoader:
         self._plan = plan
         self._rank, self._world = rank, world
         self._step = first_step
+        self._on_error = on_error
+        self._requests: dict[int, Request] = {}
         # A step is asked for when its files are read and when it is given out.
         self._rows = lru_cache(maxsize=prefetch + 2)(self._plan_rows)
         rows = 2 * len(self._rows(first_step).labels)
@@ -100,13 +109,16 @@ class BatchLoader:
         pictures = next(self._stream)
         self._step += 1
         count = len(rows.labels)
+        request = self._requests.pop(step)
+        paths = [request.skipped.get(i, path) for i, path in enumerate(request.paths)]
         return Batch(
             rgb=pictures[:count],
             ir=pictures[count:],
             labels=torch.from_numpy(rows.labels),
             step=step,
-            rgb_paths=self._paths(rows.rgb.pictures),
-            ir_paths=self._paths(rows.ir.pictures),
+            rgb_paths=paths[:count],
+            ir_paths=paths[count:],
+            skipped=tuple(request.paths[i] for i in sorted(request.skipped)),
         )
 
     def __enter__(self) -> "BatchLoader":
@@ -130,12 +142,16 @@ class BatchLoader:
     def _request(self, step: int) -> Request:
         rows = self._rows(step)
         rgb, ir = rows.rgb, rows.ir
-        return Request(
-            paths=self._paths(rgb.pictures) + self._paths(ir.pictures),
+        indices = [*rgb.pictures.tolist(), *ir.pictures.tolist()]
+        request = Request(
+            paths=self._paths(indices),
             flip=np.concatenate([rgb.flip, ir.flip]),
             crop=np.concatenate([rgb.crop, ir.crop]),
             erase=np.concatenate([rgb.erase, ir.erase]),
+            instead=None if self._on_error == "fail" else lambda i: self._paths(self._plan.others(indices[i])),
         )
+        self._requests[step] = request
+        return request
 
 
 def read_pictures(

@@ -41,6 +41,8 @@ class DataSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstri
     """Probability of erasing a random rectangle."""
     backend: Literal["auto", "threads", "dali", "dali-cpu"] = "auto"
     """Who decodes: DALI on the GPU or the CPU, or a thread pool; `auto` is DALI with a GPU and threads without."""
+    on_error: Literal["fail", "skip"] = "fail"
+    """A picture that cannot be decoded ends the training, or is skipped: another of its person takes its place."""
     threads: int = Field(default=2, ge=1)
     """Decoding threads of each worker."""
     synthetic: SyntheticSettings = SyntheticSettings()

@@ -119,6 +119,7 @@ class BatchPlan:
         self.pad = pad
         self.erase = erase
         rgb, ir = self._by_label("rgb"), self._by_label("ir")
+        self._places = {"rgb": rgb, "ir": ir}
         self._labels = np.array(sorted(rgb.keys() & ir.keys()), dtype=np.int64)
         self._rgb = [rgb[label] for label in self._labels.tolist()]
         self._ir = [ir[label] for label in self._labels.tolist()]
@@ -162,6 +163,14 @@ class BatchPlan:
             ir=self._half(self._ir, _IR_PICTURES, _IR_CHANGES, appearances, step, mine),
             labels=np.repeat(self._labels[persons], self.images_per_person),
         )
+
+    def others(self, index: int) -> list[int]:
+        """Return the other pictures of the same person and modality, beginning with the one that follows `index`."""
+        picture = self.pictures[index]
+        label = self.persons.index(picture.person)
+        mine = self._places[picture.modality][label].tolist()
+        place = mine.index(index)
+        return mine[place + 1 :] + mine[:place]
 
     def _by_label(self, modality: Modality) -> dict[int, npt.NDArray[np.int64]]:
         labels = {person: label for label, person in enumerate(self.persons)}

@@ -45,6 +45,11 @@ class Batches:
         self.at(stream, iteration)
         return self._current[stream][2]
 
+    def skipped(self, iteration: int) -> Tensor:
+        """Return how many of this worker's pictures were skipped at an iteration: a scalar on the device."""
+        count = sum(len(batch.skipped) for at, _, batch in self._current.values() if at == iteration)
+        return torch.full((), float(count), device=self._device)
+
     def close(self) -> None:
         """Stop the loaders' threads and free their pipelines."""
         self._stack.close()
@@ -91,6 +96,7 @@ class Batches:
                     first_step=iteration,
                     threads=data.threads,
                     device_index=self._device.index,
+                    on_error=data.on_error,
                 )
             )
             self._loaders[stream] = loader

@@ -10,11 +10,12 @@ from collections import deque
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from nvidia.dali import fn, pipeline_def, types
 from torch import Tensor
 
-from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes
+from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes, first_good
 from loaders.backends.threads import decode
 
 # DALI sets aside 16 MiB of GPU and 8 MiB of host memory a thread for decoding; these pictures need far less.
@@ -87,8 +88,17 @@ class DaliStream:
                 )
             self._device = torch.device("cuda", torch.cuda.current_device() if device_index is None else device_index)
 
+        decodable: set[str] = set()
+
+        def checked(path: str) -> npt.NDArray[np.uint8]:
+            # A picture that fails inside DALI takes its batch with it, so each is decoded once before DALI sees it.
+            if path not in decodable:
+                decode(path)
+                decodable.add(path)
+            return file_bytes(path)
+
         def fill(request: Request, result: list, i: int) -> None:
-            result[i] = file_bytes(request.paths[i])
+            result[i] = file_bytes(request.paths[i]) if request.instead is None else first_good(request, i, checked)
 
         self._files: Ahead[list] = Ahead(source, lambda request: [None] * len(request.paths), fill, threads, prefetch)
         self._input = _Input(self._files)

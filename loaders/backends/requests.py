@@ -1,9 +1,9 @@
 """What every backend is asked for, and the thread pool that works some batches ahead."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -26,12 +26,23 @@ class Request:
     Decode as RGB without turning by EXIF orientation; resize (bilinear with antialias); move the window by
     `crop` (int32 [N, 2], rows and columns; black where the window leaves the picture); mirror where `flip`
     (bool [N]); fill the box `erase` (int32 [N, 4]: top, left, height, width) with `ERASED`.
+
+    Where `instead` is given, a picture that cannot be decoded is skipped: `instead(i)` are the paths to try in place of
+    path i, in order, and `skipped` gets what was put at i.
     """
 
     paths: list[str]
     flip: npt.NDArray[np.bool_]
     crop: npt.NDArray[np.int32]
     erase: npt.NDArray[np.int32]
+    instead: Callable[[int], list[str]] | None = None
+    skipped: dict[int, str] = field(default_factory=dict)
+
+    def candidates(self, i: int) -> Iterator[str]:
+        """Yield the paths that may stand at i, the planned one first."""
+        yield self.paths[i]
+        if self.instead is not None:
+            yield from self.instead(i)
 
     @classmethod
     def unchanged(cls, paths: list[str]) -> "Request":
@@ -42,6 +53,25 @@ class Request:
 
 Source = Callable[[int], Request | None]
 """The request of batch number 0, 1, ...; None behind the last one. Has no side effects: it is called ahead of time."""
+
+
+def first_good(request: Request, i: int, load: Callable[[str], T]) -> T:
+    """Return what `load` makes of the first path for place i that it can load, noting it where that is another one.
+
+    Raises the PictureError of the planned path when there is no other to try or none can be loaded.
+    """
+    first: PictureError | None = None
+    for path in request.candidates(i):
+        try:
+            loaded = load(path)
+        except PictureError as error:
+            first = first or error
+            continue
+        if first is not None:
+            request.skipped[i] = path
+        return loaded
+    assert first is not None
+    raise first
 
 
 def file_bytes(path: str) -> npt.NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes
+from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes, first_good
 
 
 def decode(path: str) -> npt.NDArray[np.uint8]:
@@ -74,7 +74,7 @@ class ThreadStream:
             return torch.empty((len(request.paths), *image_size, 3), dtype=torch.uint8)
 
         def fill(request: Request, result: Tensor, i: int) -> None:
-            picture = resized(decode(request.paths[i]), image_size)
+            picture = resized(first_good(request, i, decode), image_size)
             place(picture, result[i].numpy(), bool(request.flip[i]), request.crop[i], request.erase[i])
 
         self._ahead = Ahead(source, empty, fill, threads, prefetch)

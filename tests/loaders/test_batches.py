@@ -224,3 +224,72 @@ def test_auto_is_dali_with_a_gpu_and_threads_without(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_backend("auto") == "threads"
     assert choose_backend("dali-cpu") == "dali-cpu"
+
+
+def spoiled(pictures: list[Picture], indices: list[int], folder: Path) -> list[Picture]:
+    """The pictures with files that cannot be decoded in some places."""
+    changed = list(pictures)
+    for index in indices:
+        path = folder / f"broken{index}.png"
+        path.write_bytes(b"not a picture" * 30)
+        was = pictures[index]
+        changed[index] = Picture(str(path), was.person, was.camera, was.modality, was.number)
+    return changed
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_broken_picture_is_skipped_for_another_of_its_person(
+    backend: Backend, pictures: list[Picture], tmp_path: Path
+) -> None:
+    broken = [0, 1, 5, 13]
+    files = spoiled(pictures, broken, tmp_path)
+    of_path = {picture.path: picture for picture in files}
+    plan = plan_of(files, flip=0.0, pad=0, erase=0.0)
+
+    def loaded(first_step: int, rank: int = 0, world: int = 1) -> list[Batch]:
+        with BatchLoader(
+            plan, backend, SIZE, rank=rank, world=world, first_step=first_step, threads=2, on_error="skip"
+        ) as loader:
+            return list(islice(loader, 6))
+
+    skipped = 0
+    whole = loaded(0)
+    for batch in whole:
+        rows = plan.rows(batch.step)
+        for images, paths, half in ((batch.rgb, batch.rgb_paths, rows.rgb), (batch.ir, batch.ir_paths, rows.ir)):
+            for image, path, index, label in zip(images, paths, half.pictures.tolist(), rows.labels, strict=True):
+                picture = of_path[path]
+                assert picture.person == plan.persons[label]
+                assert picture.modality == files[index].modality
+                assert (index in broken) == (path != files[index].path)
+                expected = torch.tensor(colour(picture.person, picture.modality, picture.number))
+                assert (image.int() - expected[:, None, None]).abs().max() <= 1
+                skipped += index in broken
+        assert all("broken" in path for path in batch.skipped)
+    assert skipped == sum(len(batch.skipped) for batch in whole) > 0
+    for again, batch in zip(loaded(3)[:3], whole[3:], strict=True):
+        assert_same(again, batch)
+    for left, right, batch in zip(loaded(0, 0, 2), loaded(0, 1, 2), whole, strict=True):
+        assert left.rgb_paths + right.rgb_paths == batch.rgb_paths
+        assert sorted(left.skipped + right.skipped) == sorted(batch.skipped)
+
+
+def test_both_backends_skip_the_same_pictures(pictures: list[Picture], tmp_path: Path) -> None:
+    plan = plan_of(spoiled(pictures, [2, 3, 8], tmp_path))
+    found = []
+    for backend in BACKENDS:
+        with BatchLoader(plan, backend, SIZE, rank=0, world=1, first_step=0, threads=2, on_error="skip") as loader:
+            found.append([(batch.rgb_paths, batch.ir_paths, batch.skipped) for batch in islice(loader, 5)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_person_without_any_good_picture_is_an_error_even_when_skipping(
+    backend: Backend, pictures: list[Picture], tmp_path: Path
+) -> None:
+    plan = plan_of(spoiled(pictures, [4, 5, 6], tmp_path))
+    with (
+        BatchLoader(plan, backend, SIZE, rank=0, world=1, first_step=0, threads=2, on_error="skip") as loader,
+        pytest.raises(PictureError, match=r"broken[456]\.png"),
+    ):
+        list(islice(loader, 9))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,19 @@ def test_the_batch_of_a_loss_that_is_no_number_is_saved_and_named(short: Trainin
     for path in (*expected.rgb_paths, *expected.ir_paths):
         assert path in message
         assert path in main["rgb_paths"] + main["ir_paths"]
+
+
+def test_skipped_pictures_are_counted_and_the_training_goes_on(small_synthetic: list[str], tmp_path: Path) -> None:
+    config = changed(small("baseline", small_synthetic), "data.on_error=skip")
+    dataset = open_dataset(config.data)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not a picture")
+    spoiled = replace(dataset, train=tuple(replace(p, path=str(broken)) if p.number == 1 else p for p in dataset.train))
+    state = TrainingState(config, len(dataset.train_persons), CPU)
+    telemetry = Telemetry(1, 3)
+    with Batches(config, spoiled, 0, 1, CPU) as batches:
+        for iteration in range(3):
+            telemetry.add(iteration, *run_iteration(state, batches, 0))
+    skipped = telemetry.report(3)["skipped_pictures"]
+    assert isinstance(skipped, float)
+    assert 0 < skipped < 16
