@@ -113,7 +113,7 @@ def test_what_a_training_survives_is_listed_and_fails_only_when_asked_to(
 ) -> None:
     first, second, third, *_ = trained_on(root)
     content = second.read_bytes()
-    second.write_bytes(content[: len(content) // 2] + content[len(content) // 2 + 40 :])
+    second.write_bytes(content[: len(content) // 2] + content[len(content) // 2 + 400 :])
     third.write_bytes(first.read_bytes())
     assert main([str(root)]) == 0
     printed = capsys.readouterr().out
