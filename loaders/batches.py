@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loaders.backends.requests import Request, Source
+from loaders.backends.requests import Files, Request, Source
 from loaders.backends.threads import ThreadStream
 from loaders.plan import BatchPlan, PlannedRows
 
@@ -70,11 +70,13 @@ class BatchLoader:
         device_index: int | None = None,
         prefetch: int = 2,
         on_error: Literal["fail", "skip"] = "fail",
+        files: Files | None = None,
     ) -> None:
         """`threads` decode; `device_index` is the GPU of backend `dali`. Raises ValueError on sizes that do not fit.
 
         With `on_error="skip"` the next picture of the same person and modality takes the place of one that cannot be
-        decoded; only a person without any picture that can be is an error then.
+        decoded; only a person without any picture that can be is an error then. `files`, of `loaders.cache`, are read
+        in place of the files themselves and stay open.
         """
         if tuple(image_size) != tuple(plan.image_size):
             raise ValueError(f"image_size is {image_size}, but the plan draws its boxes for {plan.image_size}")
@@ -96,6 +98,7 @@ class BatchLoader:
             threads,
             prefetch,
             device_index,
+            files,
         )
 
     def __iter__(self) -> "BatchLoader":
@@ -162,10 +165,12 @@ def read_pictures(
     threads: int,
     device_index: int | None = None,
     prefetch: int = 2,
+    files: Files | None = None,
 ) -> Iterator[Tensor]:
     """Yield the pictures in order, each once, unchanged but for their size: uint8 [n, 3, H, W], channels_last.
 
-    n is `batch_size`, and what is left for the last batch. Raises PictureError naming a broken file.
+    n is `batch_size`, and what is left for the last batch. `files`, of `loaders.cache`, are read in place of the files
+    themselves. Raises PictureError naming a broken file.
     """
 
     def source(number: int) -> Request | None:
@@ -175,7 +180,7 @@ def read_pictures(
     if not paths:
         return
     largest = min(batch_size, len(paths))
-    stream = _open_stream(backend, source, largest, image_size, threads, prefetch, device_index)
+    stream = _open_stream(backend, source, largest, image_size, threads, prefetch, device_index, files)
     try:
         # Counted, since a stream's StopIteration would be an error inside a generator.
         for _ in range(-(-len(paths) // batch_size)):
@@ -192,12 +197,13 @@ def _open_stream(
     threads: int,
     prefetch: int,
     device_index: int | None,
+    files: Files | None,
 ) -> _Stream:
     """Open the stream of a backend; `batch_size` is the most pictures of a request."""
     if backend == "threads":
-        return ThreadStream(source, image_size, threads, prefetch)
+        return ThreadStream(source, image_size, threads, prefetch, files)
     # Imported here, since DALI is installed on Linux on x86-64 only and takes a second to import.
     from loaders.backends.dali import DaliStream
 
     device: Literal["gpu", "cpu"] = "gpu" if backend == "dali" else "cpu"
-    return DaliStream(source, batch_size, image_size, threads, prefetch, device, device_index)
+    return DaliStream(source, batch_size, image_size, threads, prefetch, device, device_index, files)

@@ -14,8 +14,11 @@ def open_dataset(settings: DataSettings) -> Dataset:
         return sysu_mm01.read(synthetic.ensure(settings.synthetic, settings.root), name="synthetic")
     if settings.root is None:
         raise DatasetError(f"data.root is not set: give the folder of {settings.name} with `data.root=FOLDER`")
-    if settings.name == "regdb":
-        return regdb.read(settings.root, settings.trial)
-    if settings.name == "folder":
-        return picture_folder.read(settings.root, settings.trial, settings.test_share)
-    return sysu_mm01.read(settings.root)
+    try:
+        if settings.name == "regdb":
+            return regdb.read(settings.root, settings.trial)
+        if settings.name == "folder":
+            return picture_folder.read(settings.root, settings.trial, settings.test_share)
+        return sysu_mm01.read(settings.root)
+    except OSError as error:
+        raise DatasetError(f"data.root={settings.root}: it cannot be read ({error})") from error

@@ -43,6 +43,11 @@ class DataSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstri
     """Who decodes: DALI on the GPU or the CPU, or a thread pool; `auto` is DALI with a GPU and threads without."""
     on_error: Literal["fail", "skip"] = "fail"
     """A picture that cannot be decoded ends the training, or is skipped: another of its person takes its place."""
+    cache: Literal["auto", "none", "files", "decoded"] = "auto"
+    """What the workers of a node keep together: nothing, the bytes of the files, or decoded pictures at `image_size`;
+    `auto` is the files of a remote data set where they fit in memory, and nothing for a local one."""
+    cache_folder: str | None = None
+    """Where it is kept and stays for later runs; left out, it is in /dev/shm and goes with the last worker."""
     threads: int = Field(default=2, ge=1)
     """Decoding threads of each worker."""
     synthetic: SyntheticSettings = SyntheticSettings()

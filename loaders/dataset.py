@@ -30,6 +30,10 @@ class Picture:
     modality: Modality
     number: int
     """Image number from 1 within person and camera, as in the file name."""
+    size: int = 0
+    """Bytes of the file, 0 where the reader did not ask."""
+    changed: int = 0
+    """When the file was last changed, in nanoseconds; with the size it tells whether a cache is of this file."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
+from loaders import storage
 from loaders.dataset import Dataset, DatasetError, Modality, Picture
 
 CAMERAS: dict[Modality, int] = {"rgb": 1, "ir": 2}
@@ -26,28 +25,32 @@ def read(root: str, trial: int, test_share: float) -> Dataset:
     share of the persons seen in both modalities, drawn by `trial`. Persons seen in one modality only cannot be
     searched for nor trained on: they are left out, with a warning that names them. Raises DatasetError.
     """
-    folder = Path(root)
-    seen: dict[Modality, set[str]] = {modality: set(_persons(folder, modality)) for modality in CAMERAS}
-    names = sorted(seen["rgb"] & seen["ir"])
-    if single := seen["rgb"] ^ seen["ir"]:
+    folder = storage.tidy(root)
+    found = {modality: _pictures(folder, modality) for modality in CAMERAS}
+    names = sorted(found["rgb"].keys() & found["ir"].keys())
+    if single := found["rgb"].keys() ^ found["ir"].keys():
         _log.warning("%s: left out, seen in one modality only: %s", folder, _some(single))
     if len(names) < 2:
         raise DatasetError(
             f"{folder} has {len(names)} persons with a folder in rgb and one of the same name in ir; at least two are "
             "needed, one to train and one to test on"
         )
-    tested = _listed(folder, names) if (folder / TEST_PERSONS).is_file() else _drawn(names, trial, test_share)
+    tested = _listed(folder, names)
+    if tested is None:
+        tested = _drawn(names, trial, test_share)
     numbers = {name: number for number, name in enumerate(names, 1)}
     train: list[Picture] = []
     test: list[Picture] = []
     for modality, camera in CAMERAS.items():
         for name in names:
             half = test if name in tested else train
-            paths = _pictures(folder / modality / name)
-            half += [Picture(path, numbers[name], camera, modality, place) for place, path in enumerate(paths, 1)]
+            half += [
+                Picture(storage.join(folder, file), numbers[name], camera, modality, place, entry.size, entry.changed)
+                for place, (file, entry) in enumerate(found[modality][name], 1)
+            ]
     return Dataset(
         name="folder",
-        root=str(folder),
+        root=folder,
         protocol="plain",
         train=tuple(train),
         test=tuple(test),
@@ -56,23 +59,29 @@ def read(root: str, trial: int, test_share: float) -> Dataset:
     )
 
 
-def _persons(root: Path, modality: Modality) -> list[str]:
-    folder = root / modality
-    if not folder.is_dir():
+def _pictures(root: str, modality: Modality) -> dict[str, list[tuple[str, storage.Entry]]]:
+    """The picture files of each person's folder, by its name."""
+    found: dict[str, list[tuple[str, storage.Entry]]] = {}
+    for name, entry in storage.list_files(root, modality).items():
+        parts = name.split("/")
+        if len(parts) == 3 and name.lower().endswith(SUFFIXES):
+            found.setdefault(parts[1], []).append((name, entry))
+    if not found:
         raise DatasetError(
-            f"no folder {folder}: {root} must hold rgb/<person>/* and ir/<person>/*; set data.root to it"
+            f"no pictures in {storage.join(root, modality)}: {root} must hold rgb/<person>/* and ir/<person>/*; "
+            "set data.root to it"
         )
-    return [entry.name for entry in os.scandir(folder) if entry.is_dir() and _pictures(Path(entry.path))]
+    return found
 
 
-def _pictures(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(entry.path for entry in entries if entry.name.lower().endswith(SUFFIXES) and entry.is_file())
-
-
-def _listed(root: Path, names: list[str]) -> set[str]:
-    path = root / TEST_PERSONS
-    listed = {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+def _listed(root: str, names: list[str]) -> set[str] | None:
+    """The test persons that the list names, or None where there is no list."""
+    path = storage.join(root, TEST_PERSONS)
+    try:
+        lines = storage.read_file(path).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return None
+    listed = {line.strip() for line in lines if line.strip()}
     if unknown := listed - set(names):
         raise DatasetError(f"{path}: {_some(unknown)} are not persons with pictures in both rgb and ir")
     if not listed or len(listed) == len(names):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
+from loaders import storage
 from loaders.dataset import Dataset, DatasetError, Modality, Picture
 
 SPECTRA: dict[str, tuple[int, Modality]] = {"visible": (1, "rgb"), "thermal": (2, "ir")}
@@ -18,13 +18,14 @@ def read(root: str, trial: int) -> Dataset:
     lists are the persons of the test half only: the same number in the training lists is somebody else.
     Raises DatasetError for a missing list or picture and for a training person without both spectra.
     """
-    folder = Path(root)
-    if not folder.is_dir():
+    folder = storage.tidy(root)
+    if not storage.is_folder(folder):
         raise DatasetError(
             f"no data set folder {folder}: set data.root to the folder that holds idx, Visible and Thermal of RegDB"
         )
+    files = storage.list_files(folder)
     train, test = (
-        tuple(picture for spectrum in SPECTRA for picture in _read_list(folder, half, spectrum, trial))
+        tuple(picture for spectrum in SPECTRA for picture in _read_list(folder, files, half, spectrum, trial))
         for half in ("train", "test")
     )
     seen = {modality: {p.person for p in train if p.modality == modality} for modality in ("rgb", "ir")}
@@ -33,19 +34,19 @@ def read(root: str, trial: int) -> Dataset:
             f"{folder}/idx: the train_visible_{trial} and train_thermal_{trial} lists differ in their persons "
             f"(first {min(single)}): copy both lists of the same split again"
         )
-    return Dataset(
-        name="regdb", root=str(folder), protocol="regdb", train=train, test=test, trial=trial, permutations=None
-    )
+    return Dataset(name="regdb", root=folder, protocol="regdb", train=train, test=test, trial=trial, permutations=None)
 
 
-def _read_list(root: Path, half: str, spectrum: str, trial: int) -> list[Picture]:
-    path = root / "idx" / f"{half}_{spectrum}_{trial}.txt"
-    if not path.is_file():
+def _read_list(root: str, files: dict[str, storage.Entry], half: str, spectrum: str, trial: int) -> list[Picture]:
+    listed = f"idx/{half}_{spectrum}_{trial}.txt"
+    path = storage.join(root, listed)
+    if listed not in files:
         raise DatasetError(f"no {path}: copy the idx folder with the lists of the ten splits of RegDB into {root}")
     camera, modality = SPECTRA[spectrum]
     pictures: list[Picture] = []
     count: Counter[int] = Counter()
-    for line_number, line in enumerate(path.read_text().splitlines(), 1):
+    missing: list[str] = []
+    for line_number, line in enumerate(storage.read_file(path).decode("utf-8", "replace").splitlines(), 1):
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
@@ -53,12 +54,18 @@ def _read_list(root: Path, half: str, spectrum: str, trial: int) -> list[Picture
             raise DatasetError(f"{path}, line {line_number}: found '{line}', expected `relative/path label`")
         person = int(label)
         count[person] += 1
-        pictures.append(Picture(str(root / name.strip()), person, camera, modality, count[person]))
-    if not pictures:
+        name = name.strip().removeprefix("./")
+        found = files.get(name)
+        if found is None:
+            missing.append(storage.join(root, name))
+        else:
+            place = storage.join(root, name)
+            pictures.append(Picture(place, person, camera, modality, count[person], found.size, found.changed))
+    if not count:
         raise DatasetError(f"{path} lists no picture: copy the idx folder again")
-    if missing := [picture.path for picture in pictures if not Path(picture.path).is_file()]:
+    if missing:
         raise DatasetError(
-            f"{len(missing)} of the {len(pictures)} pictures of {path} are missing, the first is {missing[0]}: "
+            f"{len(missing)} of the {count.total()} pictures of {path} are missing, the first is {missing[0]}: "
             "unpack RegDB there again"
         )
     return pictures

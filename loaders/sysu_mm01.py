@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from loaders import storage
 from loaders.dataset import Dataset, DatasetError, Modality, Permutations, Picture
 
 CAMERAS: dict[int, Modality] = {1: "rgb", 2: "rgb", 3: "ir", 4: "rgb", 5: "rgb", 6: "ir"}
 TRIALS = 10
 
 _log = logging.getLogger(__name__)
-_PERSON = re.compile(r"\d{4}")
-_IMAGE = re.compile(r"(\d{4})\.jpg", re.IGNORECASE)
+_PICTURE = re.compile(r"cam\d/(\d{4})/(\d{4})\.jpg", re.IGNORECASE)
 
 
 def read(root: str, name: str = "sysu-mm01") -> Dataset:
@@ -26,47 +26,48 @@ def read(root: str, name: str = "sysu-mm01") -> Dataset:
     Persons of a list without any picture are passed over. A training person seen in one modality only cannot be paired
     and is left out of training, with a warning that names them. Raises DatasetError for what is missing or not whole.
     """
-    folder = Path(root)
-    if not folder.is_dir():
+    folder = storage.tidy(root)
+    if not storage.is_folder(folder):
         raise DatasetError(
             f"no data set folder {folder}: set data.root to the folder that holds cam1 to cam6 and exp of SYSU-MM01"
         )
-    train_persons = {*read_persons(folder / "exp", "train_id"), *read_persons(folder / "exp", "val_id")}
-    test_persons = {*read_persons(folder / "exp", "test_id")}
+    lists = storage.join(folder, "exp")
+    train_persons = {*read_persons(lists, "train_id"), *read_persons(lists, "val_id")}
+    test_persons = {*read_persons(lists, "test_id")}
     if both := train_persons & test_persons:
         raise DatasetError(
-            f"persons {_some(both)} of {folder / 'exp'} are in a training list and in test_id: copy the published lists"
+            f"persons {_some(both)} of {lists} are in a training list and in test_id: copy the published lists"
         )
     pictures = _pictures(folder, train_persons | test_persons)
     train = _paired([picture for picture in pictures if picture.person in train_persons], folder)
     test = tuple(picture for picture in pictures if picture.person in test_persons)
     if not test:
         raise DatasetError(
-            f"no person of {folder / 'exp' / 'test_id'} has a picture in cam1 to cam6: unpack the set again"
+            f"no person of {storage.join(lists, 'test_id')} has a picture in cam1 to cam6: unpack the set again"
         )
-    permutations = read_permutations(str(folder / "exp" / "rand_perm_cam.mat"))
+    permutations = read_permutations(storage.join(lists, "rand_perm_cam.mat"))
     _check_gallery(test, test_persons, permutations, folder)
     return Dataset(
-        name=name, root=str(folder), protocol="sysu-mm01", train=train, test=test, trial=None, permutations=permutations
+        name=name, root=folder, protocol="sysu-mm01", train=train, test=test, trial=None, permutations=permutations
     )
 
 
-def read_persons(folder: Path, name: str) -> tuple[int, ...]:
+def read_persons(folder: str | Path, name: str) -> tuple[int, ...]:
     """Persons of the list `name` (such as `train_id`) in ascending order, from its .txt or else its .mat file."""
-    text, matrix = folder / f"{name}.txt", folder / f"{name}.mat"
-    if text.is_file():
-        words = text.read_text().replace(",", " ").split()
+    text, matrix = (storage.join(str(folder), name + suffix) for suffix in (".txt", ".mat"))
+    if (content := _content(text)) is not None:
+        words = content.decode("utf-8", "replace").replace(",", " ").split()
         if wrong := [word for word in words if not word.isdecimal()]:
             raise DatasetError(f"{text}: '{wrong[0]}' is no person number; expected one line such as 1,2,4,5")
         persons = {int(word) for word in words}
-    elif matrix.is_file():
-        persons = {int(person) for person in np.asarray(_load_matrix(matrix, "id")).ravel()}
+    elif (content := _content(matrix)) is not None:
+        persons = {int(person) for person in np.asarray(_load_matrix(content, matrix, "id")).ravel()}
     else:
         raise DatasetError(
-            f"neither {text} nor {matrix.name} is there: copy the exp folder of SYSU-MM01 into {folder.parent}"
+            f"neither {text} nor {name}.mat is there: copy the exp folder of SYSU-MM01 into the data set's folder"
         )
     if not persons:
-        raise DatasetError(f"{text if text.is_file() else matrix} lists no person: copy the published file again")
+        raise DatasetError(f"the list {name} in {folder} names no person: copy the published file again")
     return tuple(sorted(persons))
 
 
@@ -75,9 +76,9 @@ def read_permutations(path: str) -> Permutations:
 
     Persons that a camera never saw have [10, 0]; all six lists are filled up with those to the same length.
     """
-    if not os.path.isfile(path):
+    if (content := _content(path)) is None:
         raise DatasetError(f"no {path}: copy rand_perm_cam.mat from the exp folder of SYSU-MM01 to that place")
-    cameras = np.asarray(_load_matrix(Path(path), "rand_perm_cam")).ravel()
+    cameras = np.asarray(_load_matrix(content, path, "rand_perm_cam")).ravel()
     if len(cameras) != len(CAMERAS):
         raise DatasetError(f"{path} has {len(cameras)} cameras, SYSU-MM01 has {len(CAMERAS)}: copy the file again")
     persons = max(camera.size for camera in cameras)
@@ -89,38 +90,50 @@ def read_permutations(path: str) -> Permutations:
     return tuple(rows)
 
 
-def _load_matrix(path: Path, key: str) -> np.ndarray:
+def _content(path: str) -> bytes | None:
+    """The bytes of a small file, or None where there is none."""
+    try:
+        return storage.read_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+
+
+def _load_matrix(content: bytes, path: str, key: str) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        return loadmat(path)[key]
+        return loadmat(io.BytesIO(content))[key]
     except (ValueError, KeyError, TypeError, OSError, NotImplementedError) as error:
         raise DatasetError(f"{path} cannot be read as a MATLAB file with the variable `{key}` ({error})") from error
 
 
-def _pictures(root: Path, persons: set[int]) -> list[Picture]:
+def _pictures(root: str, persons: set[int]) -> list[Picture]:
     """Pictures of the persons, sorted by camera, person and number."""
     pictures: list[Picture] = []
     empty: list[str] = []
     for camera, modality in CAMERAS.items():
-        folder = root / f"cam{camera}"
-        if not folder.is_dir():
-            raise DatasetError(f"no folder {folder}: {root} must hold cam1 to cam6 as published; unpack the set again")
-        for person_folder in sorted(entry.name for entry in os.scandir(folder) if _PERSON.fullmatch(entry.name)):
-            if int(person_folder) not in persons:
+        files = storage.list_files(root, f"cam{camera}")
+        if not files:
+            raise DatasetError(
+                f"no pictures in {storage.join(root, f'cam{camera}')}: {root} must hold cam1 to cam6 as published; "
+                "unpack the set again"
+            )
+        for name, entry in files.items():
+            match = _PICTURE.fullmatch(name)
+            if match is None or int(match[1]) not in persons:
                 continue
-            with os.scandir(folder / person_folder) as entries:
-                numbered = {int(match[1]): entry for entry in entries if (match := _IMAGE.fullmatch(entry.name))}
-            for number, entry in sorted(numbered.items()):
-                if entry.stat().st_size == 0:
-                    empty.append(entry.path)
-                pictures.append(Picture(entry.path, int(person_folder), camera, modality, number))
+            path = storage.join(root, name)
+            if entry.size == 0:
+                empty.append(path)
+            pictures.append(Picture(path, int(match[1]), camera, modality, int(match[2]), entry.size, entry.changed))
     if empty:
         raise DatasetError(f"{len(empty)} picture files are empty, the first is {empty[0]}: unpack the set again")
     return pictures
 
 
-def _paired(pictures: list[Picture], root: Path) -> tuple[Picture, ...]:
+def _paired(pictures: list[Picture], root: str) -> tuple[Picture, ...]:
     """Training pictures of the persons that have RGB and IR pictures both."""
     if not pictures:
         raise DatasetError(f"no training person has a picture in {root}/cam1 to cam6: unpack the set again")
@@ -136,7 +149,7 @@ def _paired(pictures: list[Picture], root: Path) -> tuple[Picture, ...]:
     return tuple(picture for picture in pictures if picture.person in both)
 
 
-def _check_gallery(test: tuple[Picture, ...], persons: set[int], permutations: Permutations, root: Path) -> None:
+def _check_gallery(test: tuple[Picture, ...], persons: set[int], permutations: Permutations, root: str) -> None:
     """Every picture that the gallery draw can ask for must be there, or scores would be of another gallery."""
     numbers: dict[tuple[int, int], set[int]] = {}
     for picture in test:

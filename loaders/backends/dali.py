@@ -7,6 +7,7 @@ repeats edge pixels under the part of the filter that lies outside, which strong
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -15,23 +16,37 @@ import torch
 from nvidia.dali import fn, pipeline_def, types
 from torch import Tensor
 
-from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes, first_good
-from loaders.backends.threads import decode
+from loaders.backends.requests import ERASED, Ahead, Files, PictureError, Request, Source, file_bytes, first_good
+from loaders.backends.threads import decode, reader
 
 # DALI sets aside 16 MiB of GPU and 8 MiB of host memory a thread for decoding; these pictures need far less.
 _DECODER_PADDING = 2**20
 
 
 @pipeline_def
-def _graph(source: "_Input", device: Literal["gpu", "cpu"], image_size: tuple[int, int]):  # type: ignore[no-untyped-def]
+def _graph(  # type: ignore[no-untyped-def]
+    source: "_Input", device: Literal["gpu", "cpu"], image_size: tuple[int, int], decoded: bool
+):
     data, flip, crop, anchor, shape = fn.external_source(
         source,
         num_outputs=5,
         batch=True,
         parallel=False,
         dtype=[types.UINT8, types.INT32, types.INT32, types.FLOAT, types.FLOAT],
-        ndim=[1, 0, 1, 1, 1],
+        ndim=[3 if decoded else 1, 0, 1, 1, 1],
     )
+    if not decoded:
+        data = _decoded(data, device, image_size)
+    pictures = data.gpu() if device == "gpu" else data
+    pictures = fn.slice(
+        pictures, start=crop, shape=list(image_size), axes=[0, 1], out_of_bounds_policy="pad", fill_values=0
+    )
+    pictures = fn.flip(pictures, horizontal=flip)
+    return fn.erase(pictures, anchor=anchor, shape=shape, axis_names="HW", fill_value=ERASED)
+
+
+def _decoded(data, device: Literal["gpu", "cpu"], image_size: tuple[int, int]):  # type: ignore[no-untyped-def]
+    """Part of the graph from encoded files to pictures uint8 [H, W, 3] of `image_size`."""
     pictures = fn.decoders.image(
         data,
         device="mixed" if device == "gpu" else "cpu",
@@ -43,16 +58,11 @@ def _graph(source: "_Input", device: Literal["gpu", "cpu"], image_size: tuple[in
         device_memory_padding=_DECODER_PADDING,
         host_memory_padding=_DECODER_PADDING,
     )
-    pictures = fn.resize(pictures, size=image_size, interp_type=types.INTERP_LINEAR, antialias=True)
-    pictures = fn.slice(
-        pictures, start=crop, shape=list(image_size), axes=[0, 1], out_of_bounds_policy="pad", fill_values=0
-    )
-    pictures = fn.flip(pictures, horizontal=flip)
-    return fn.erase(pictures, anchor=anchor, shape=shape, axis_names="HW", fill_value=ERASED)
+    return fn.resize(pictures, size=image_size, interp_type=types.INTERP_LINEAR, antialias=True)
 
 
 class _Input:
-    """What the graph reads: encoded files and the changes to make, batch by batch."""
+    """What the graph reads: encoded files, or pictures, and the changes to make, batch by batch."""
 
     def __init__(self, files: Ahead[list]) -> None:
         self._files = files
@@ -78,8 +88,12 @@ class DaliStream:
         prefetch: int,
         device: Literal["gpu", "cpu"],
         device_index: int | None = None,
+        files: Files | None = None,
     ) -> None:
-        """`batch_size` is the most pictures of a request. Raises ValueError when the GPU is asked for without one."""
+        """`batch_size` is the most pictures of a request; `files` are read in place of the files themselves.
+
+        Raises ValueError when the GPU is asked for without one.
+        """
         self._device: torch.device | None = None
         if device == "gpu":
             if not torch.cuda.is_available():
@@ -88,18 +102,25 @@ class DaliStream:
                 )
             self._device = torch.device("cuda", torch.cuda.current_device() if device_index is None else device_index)
 
+        read = file_bytes if files is None else files.encoded
+        decoded = files is not None and files.are_decoded
+        sized = reader(files, image_size)
         decodable: set[str] = set()
 
         def checked(path: str) -> npt.NDArray[np.uint8]:
             # A picture that fails inside DALI takes its batch with it, so each is decoded once before DALI sees it.
             if path not in decodable:
-                decode(path)
+                decode(path, read)
                 decodable.add(path)
-            return file_bytes(path)
+            return read(path)
 
         def fill(request: Request, result: list, i: int) -> None:
-            result[i] = file_bytes(request.paths[i]) if request.instead is None else first_good(request, i, checked)
+            if decoded:
+                result[i] = first_good(request, i, sized)
+            else:
+                result[i] = read(request.paths[i]) if request.instead is None else first_good(request, i, checked)
 
+        self._read = read
         self._files: Ahead[list] = Ahead(source, lambda request: [None] * len(request.paths), fill, threads, prefetch)
         self._input = _Input(self._files)
         # The files are read ahead by `prefetch` batches; DALI itself needs two to work on one while one is used.
@@ -107,6 +128,7 @@ class DaliStream:
             self._input,
             device,
             image_size,
+            decoded,
             batch_size=batch_size,
             num_threads=threads,
             device_id=None if self._device is None else self._device.index,
@@ -124,7 +146,7 @@ class DaliStream:
         except RuntimeError as error:
             if isinstance(error, PictureError) or not self._input.asked:
                 raise
-            raise _decode_error(self._input.asked[0], error) from error
+            raise _decode_error(self._input.asked[0], self._read, error) from error
         self._input.asked.popleft()
         return torch.from_dlpack(pictures.as_tensor()).permute(0, 3, 1, 2)
 
@@ -134,12 +156,12 @@ class DaliStream:
         self._pipeline = None
 
 
-def _decode_error(request: Request, error: RuntimeError) -> PictureError:
+def _decode_error(request: Request, read: Callable[[str], npt.NDArray[np.uint8]], error: RuntimeError) -> PictureError:
     """DALI rarely says which picture failed, so the batch is decoded once more to name it, or else all its files."""
     broken = []
     for path in request.paths:
         try:
-            decode(path)
+            decode(path, read)
         except PictureError as reason:
             broken.append(str(reason))
     if broken:

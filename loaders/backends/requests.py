@@ -4,10 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from loaders.storage import read_file
 
 ERASED = 127
 """Value of all channels in an erased box: middle grey, about 0 where pictures are scaled to [-1, 1]."""
@@ -55,6 +57,20 @@ Source = Callable[[int], Request | None]
 """The request of batch number 0, 1, ...; None behind the last one. Has no side effects: it is called ahead of time."""
 
 
+class Files(Protocol):
+    """Where backends get pictures from; `loaders.cache` has them."""
+
+    @property
+    def are_decoded(self) -> bool:
+        """Whether pictures are kept decoded, but for broken ones."""
+
+    def encoded(self, path: str) -> npt.NDArray[np.uint8]:
+        """Return the bytes of a picture file; raises PictureError naming it."""
+
+    def decoded(self, path: str) -> npt.NDArray[np.uint8] | None:
+        """Return the picture as uint8 [H, W, 3] of the size that batches have, or None where it is not kept so."""
+
+
 def first_good(request: Request, i: int, load: Callable[[str], T]) -> T:
     """Return what `load` makes of the first path for place i that it can load, noting it where that is another one.
 
@@ -77,8 +93,7 @@ def first_good(request: Request, i: int, load: Callable[[str], T]) -> T:
 def file_bytes(path: str) -> npt.NDArray[np.uint8]:
     """Return the bytes of a file; raises PictureError naming it."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
     except OSError as error:
         raise PictureError(f"picture {path} cannot be read: {error.strerror or error}") from error
     if not data:

@@ -3,6 +3,8 @@
 OpenCV's own number of threads is left as it is: what is used of OpenCV starts no threads.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from loaders.backends.requests import ERASED, Ahead, PictureError, Request, Source, file_bytes, first_good
+from loaders.backends.requests import ERASED, Ahead, Files, PictureError, Request, Source, file_bytes, first_good
 
 
-def decode(path: str) -> npt.NDArray[np.uint8]:
-    """Return a picture file (JPEG, PNG, BMP; colour or grey) as RGB, uint8 [H, W, 3]; raises PictureError naming it."""
-    data = file_bytes(path)
+def decode(path: str, read: Callable[[str], npt.NDArray[np.uint8]] = file_bytes) -> npt.NDArray[np.uint8]:
+    """Return a picture file (JPEG, PNG, BMP; colour or grey) as RGB, uint8 [H, W, 3]; raises PictureError naming it.
+
+    `read` returns the bytes of a file, uint8 [n], and raises PictureError too.
+    """
+    data = read(path)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -66,16 +71,38 @@ def place(
     out[top : top + tall, left : left + wide] = ERASED
 
 
+def reader(files: Files | None, image_size: tuple[int, int]) -> Callable[[str], npt.NDArray[np.uint8]]:
+    """Return what reads the picture of a path as uint8 [H, W, 3] of `image_size` and raises PictureError."""
+    if files is None:
+        return lambda path: resized(decode(path), image_size)
+
+    def read(path: str) -> npt.NDArray[np.uint8]:
+        kept = files.decoded(path)
+        return resized(decode(path, files.encoded), image_size) if kept is None else kept
+
+    return read
+
+
 class ThreadStream:
     """Batches uint8 [N, 3, H, W] (channels_last) of a source, in order, decoded `prefetch` batches ahead."""
 
-    def __init__(self, source: Source, image_size: tuple[int, int], threads: int, prefetch: int) -> None:
+    def __init__(
+        self, source: Source, image_size: tuple[int, int], threads: int, prefetch: int, files: Files | None = None
+    ) -> None:
+        """`files` are read in place of the files themselves."""
+        sized = reader(files, image_size)
+
         def empty(request: Request) -> Tensor:
             return torch.empty((len(request.paths), *image_size, 3), dtype=torch.uint8)
 
         def fill(request: Request, result: Tensor, i: int) -> None:
-            picture = resized(first_good(request, i, decode), image_size)
-            place(picture, result[i].numpy(), bool(request.flip[i]), request.crop[i], request.erase[i])
+            place(
+                first_good(request, i, sized),
+                result[i].numpy(),
+                bool(request.flip[i]),
+                request.crop[i],
+                request.erase[i],
+            )
 
         self._ahead = Ahead(source, empty, fill, threads, prefetch)
 

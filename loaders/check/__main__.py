@@ -42,70 +42,109 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check(root: str, threads: int, strict: bool) -> int:
     from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress
 
-    from loaders.check.files import inspect_all
-    from loaders.check.layouts import detect, listed_without_pictures, read
+    from loaders.check.layouts import detect, every_picture, listed_without_pictures, read
     from loaders.dataset import DatasetError
 
-    console = Console()
     try:
         name = detect(root)
+    except DatasetError as error:
+        return _refused([str(error)])
+    try:
         datasets = read(root, name)
     except DatasetError as error:
-        print(f"cannot be trained on: {error}", file=sys.stderr)
-        return 1
-    console.print(_table(root, name, datasets))
-    for line in listed_without_pictures(root, datasets[0]) if name == "sysu-mm01" else ():
+        # What is wrong with the files may be the reason, and is told in full.
+        _print_findings(_inspected(every_picture(root), threads))
+        return _refused([str(error)])
+    print(f"{root}: layout of {name}")
+    Console().print(_table(name, datasets))
+    for line in listed_without_pictures(root, datasets[0]) if name in ("sysu-mm01", "synthetic") else ():
         print(f"note: {line}")
-    pictures = list(dict.fromkeys(p for dataset in datasets for p in (*dataset.train, *dataset.test)))
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("looking at every file", total=None)
-        findings = inspect_all(
-            pictures, threads, lambda done, total: progress.update(task, completed=done, total=total)
-        )
+    findings = _inspected(
+        list(dict.fromkeys(p for dataset in datasets for p in (*dataset.train, *dataset.test))), threads
+    )
     _print_findings(findings)
-    trained = {p.path for dataset in datasets for p in dataset.train}
-    fatal = [finding for finding in findings if finding.fatal and finding.path in trained]
-    if fatal:
-        print(
-            f"cannot be trained on: {len(fatal)} training pictures cannot be decoded, the first is {fatal[0].path}; "
-            "unpack them again, or train with data.on_error=skip",
-            file=sys.stderr,
-        )
-        return 1
+    if reasons := _reasons(datasets, findings):
+        return _refused(reasons)
     print("can be trained on" + ("" if not findings else ", with what is listed above"))
     return 1 if strict and findings else 0
 
 
-def _table(root: str, name: str, datasets: list[Dataset]) -> Table:
+def _refused(reasons: list[str]) -> int:
+    for reason in reasons:
+        print(f"cannot be trained on: {reason}", file=sys.stderr)
+    return 1
+
+
+def _reasons(datasets: list[Dataset], findings: list[Finding]) -> list[str]:
+    """Why a training would fail, in its batches and in its evaluation."""
+    fatal = {finding.path for finding in findings if finding.fatal}
+    reasons = []
+    for what, remedy, halves in (
+        ("training", "unpack them again, or train with data.on_error=skip", [dataset.train for dataset in datasets]),
+        ("test", "an evaluation would end there; unpack them again", [dataset.test for dataset in datasets]),
+    ):
+        broken = list(dict.fromkeys(p.path for pictures in halves for p in pictures if p.path in fatal))
+        if broken:
+            reasons.append(f"{len(broken)} {what} pictures cannot be decoded, the first is {broken[0]}; {remedy}")
+    return reasons
+
+
+def _inspected(pictures: list[Picture], threads: int) -> list[Finding]:
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from loaders.check.files import inspect_all
+
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("looking at every file", total=None)
+        return inspect_all(pictures, threads, lambda done, total: progress.update(task, completed=done, total=total))
+
+
+def _table(name: str, datasets: list[Dataset]) -> Table:
     from rich.table import Table
 
     from loaders.check.layouts import PUBLISHED
 
-    table = Table(title=f"{root}: layout of {name}", title_justify="left")
-    for column in ("split", "camera", "persons", "pictures", "as published"):
-        table.add_column(column, justify="left" if column in ("split", "camera") else "right")
+    published = PUBLISHED.get(name, {})
+    columns = ["split", "camera", "persons", "pictures", *(["published", "published"] if published else [])]
+    table = Table()
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < 2 else "right")
     for dataset in datasets:
         of_trial = f" {dataset.trial}" if name == "regdb" else ""
         for half, pictures in (("train", dataset.train), ("test", dataset.test)):
-            published = PUBLISHED.get(name, {})
-            if name != "regdb":
-                for camera in sorted({p.camera for p in pictures}):
-                    mine = [p for p in pictures if p.camera == camera]
-                    table.add_row(half, f"{camera} ({mine[0].modality})", *_counts(mine), "")
-            for modality in ("rgb", "ir"):
-                mine = [p for p in pictures if p.modality == modality]
-                count = published.get((half, modality))
-                table.add_row(half + of_trial, f"all {modality}", *_counts(mine), "" if count is None else f"{count}")
-            count = published.get((half, "persons"))
-            persons = "" if count is None else f"{count} persons"
-            table.add_row(half + of_trial, "all", *_counts(pictures), persons, end_section=True)
+            by_camera = name != "regdb"
+            for row, mine in _rows(pictures, by_camera):
+                counts = _counts(mine)
+                expected = published.get(half, {}).get(row, ())
+                table.add_row(
+                    half + of_trial,
+                    f"{row} ({mine[0].modality})" if row.isdecimal() else row,
+                    *(str(count) for count in counts),
+                    # What differs is meant to be seen.
+                    *(
+                        f"{count}" if count == found else f"[bold red]{count}[/]"
+                        for count, found in zip(expected, counts, strict=False)
+                    ),
+                    end_section=row == "all",
+                )
     return table
 
 
-def _counts(pictures: Sequence[Picture]) -> tuple[str, str]:
-    return f"{len({picture.person for picture in pictures})}", f"{len(pictures)}"
+def _rows(pictures: Sequence[Picture], by_camera: bool) -> list[tuple[str, list[Picture]]]:
+    """The pictures of each camera, each modality and all."""
+    rows = []
+    if by_camera:
+        cameras = sorted({picture.camera for picture in pictures})
+        rows += [(str(camera), [p for p in pictures if p.camera == camera]) for camera in cameras]
+    rows += [(modality, [p for p in pictures if p.modality == modality]) for modality in ("rgb", "ir")]
+    return [*rows, ("all", list(pictures))]
+
+
+def _counts(pictures: Sequence[Picture]) -> tuple[int, int]:
+    """Persons and pictures."""
+    return len({picture.person for picture in pictures}), len(pictures)
 
 
 def _print_findings(findings: list[Finding]) -> None:

@@ -11,16 +11,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import simplejpeg
 from PIL import Image
 
 from loaders.backends.requests import PictureError
 from loaders.backends.threads import decode
 from loaders.dataset import Picture
+from loaders.storage import read_file
 
-Kind = Literal["unreadable", "empty", "broken", "truncated", "damaged", "mis-sized", "duplicate"]
+Kind = Literal["unreadable", "empty", "broken", "truncated", "damaged", "foreign", "mis-sized", "duplicate"]
 SMALLEST_SIDE = 16
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_STARTS = (JPEG_START, b"\x89PNG", b"BM")
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,14 @@ class Inspected:
 def inspect(path: str) -> Inspected:
     """Read and decode one file as training would, and strictly beside that."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
     except OSError as error:
         return Inspected((Finding("unreadable", path, error.strerror or str(error), fatal=True),))
     if not data:
         return Inspected((Finding("empty", path, "0 bytes", fatal=True),))
     digest = hashlib.sha256(data).hexdigest()
     try:
-        height, width = decode(path).shape[:2]
+        height, width = decode(path, lambda _: np.frombuffer(data, np.uint8)).shape[:2]
     except PictureError as error:
         cut = data.startswith(JPEG_START) and JPEG_END not in data[-64:]
         reason = f"{len(data)} bytes without an end-of-image marker" if cut else str(error).partition(f"{path} ")[2]
@@ -90,6 +92,8 @@ def _damage(path: str, data: bytes) -> list[Finding]:
         except ValueError as error:
             return [Finding("damaged", path, str(error))]
         return []
+    if not data.startswith(_STARTS):
+        return [Finding("foreign", path, "neither JPEG, PNG nor BMP: not every backend decodes it")]
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.verify()

@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -154,9 +155,9 @@ def test_pictures_are_loaded_in_the_background_before_they_are_asked_for(
     decoded: list[str] = []
     original = threads.decode
 
-    def counting(path: str) -> np.ndarray:
+    def counting(path: str, *read: Callable[[str], np.ndarray]) -> np.ndarray:
         decoded.append(threading.current_thread().name)
-        return original(path)
+        return original(path, *read)
 
     monkeypatch.setattr(threads, "decode", counting)
     with BatchLoader(plan_of(pictures), "threads", SIZE, rank=0, world=1, first_step=0, threads=2, prefetch=3):

@@ -11,6 +11,7 @@ from loaders.check.__main__ import main
 from loaders.check.files import Finding, inspect
 from loaders.config import SyntheticSettings
 from loaders.synthetic import make
+from loaders.sysu_mm01 import read
 
 
 def picture(path: Path, size: tuple[int, int] = (64, 128), seed: int = 0) -> Path:
@@ -93,10 +94,50 @@ def test_a_whole_set_is_counted_by_camera_and_can_be_trained_on(
 ) -> None:
     assert main([str(whole), "--strict"]) == 0
     printed = capsys.readouterr().out
-    assert "sysu-mm01" in printed
+    assert "layout of synthetic" in printed
     assert "6 (ir)" in printed
-    assert "22258" in printed, "the published count"
+    assert "published" not in printed
     assert printed.strip().endswith("can be trained on")
+
+
+def test_counts_stand_beside_the_published_ones(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "synthetic.json").unlink()
+    assert main([str(root)]) == 0
+    printed = capsys.readouterr().out
+    assert "layout of sysu-mm01" in printed
+    row = next(line for line in printed.splitlines() if "train" in line and "rgb" in line and "(" not in line)
+    dataset = read(str(root))
+    pictures = [picture for picture in dataset.train if picture.modality == "rgb"]
+    assert row.replace("│", " ").split() == [
+        "train",
+        "rgb",
+        f"{len(dataset.train_persons)}",
+        f"{len(pictures)}",
+        "395",
+        "22258",
+    ]
+
+
+def test_a_test_picture_that_cannot_be_decoded_fails_the_check_too(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = Path(read(str(root)).test[0].path)
+    broken.write_bytes(b"no picture")
+    assert main([str(root)]) == 1
+    assert f"1 test pictures cannot be decoded, the first is {broken}" in capsys.readouterr().err
+
+
+def test_every_broken_file_is_named_also_where_the_set_cannot_be_opened(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, text, *_ = trained_on(root)
+    empty.write_bytes(b"")
+    text.write_bytes(b"no picture")
+    assert main([str(root)]) == 1
+    printed = capsys.readouterr()
+    assert f"{empty}: 0 bytes" in printed.out
+    assert str(text) in printed.out
+    assert "cannot be trained on: 1 picture files are empty" in printed.err
 
 
 def test_a_training_picture_that_cannot_be_decoded_fails_the_check_by_name(
@@ -145,3 +186,8 @@ def test_a_folder_without_a_known_layout_is_refused_with_those_that_are(
 def test_findings_say_what_and_where() -> None:
     finding = inspect("/nowhere/a.jpg").findings[0]
     assert finding == Finding("unreadable", "/nowhere/a.jpg", "No such file or directory", fatal=True)
+
+
+def test_a_picture_in_a_format_that_not_every_backend_decodes_is_named(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 64)).save(tmp_path / "really_a_gif.jpg", format="GIF")
+    assert kinds(tmp_path / "really_a_gif.jpg") == ["foreign"]

@@ -8,8 +8,9 @@ import pytest
 from scipy.io import savemat
 
 from loaders.catalog import open_dataset
-from loaders.config import DataSettings
+from loaders.config import DataSettings, SyntheticSettings
 from loaders.dataset import Dataset, DatasetError
+from loaders.synthetic import make
 from loaders.sysu_mm01 import read_permutations, read_persons
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data"
@@ -209,3 +210,25 @@ def test_regdb_names_the_line_that_is_no_entry(regdb):
     (regdb / "idx" / "train_visible_1.txt").write_text("Visible/0/a.bmp\n")
     with pytest.raises(DatasetError, match=r"line 1: found 'Visible/0/a\.bmp'"):
         open_dataset(DataSettings(name="regdb", root=str(regdb)))
+
+
+@pytest.mark.parametrize("kept", [".txt", ".mat"])
+def test_sysu_reads_every_list_in_either_of_its_forms(kept, tmp_path):
+    make(str(tmp_path / "set"), SyntheticSettings(persons=10, pictures=2))
+    whole = open_sysu(tmp_path / "set")
+    lists = {
+        name: read_persons(tmp_path / "set" / "exp", name) for name in ("train_id", "val_id", "test_id", "available_id")
+    }
+    for path in (tmp_path / "set" / "exp").glob("*_id.*"):
+        if path.suffix != kept:
+            path.unlink()
+    again = open_sysu(tmp_path / "set")
+    assert (again.train, again.test) == (whole.train, whole.test)
+    assert lists == {name: read_persons(tmp_path / "set" / "exp", name) for name in lists}
+    assert lists["available_id"] == tuple(sorted(lists["train_id"] + lists["val_id"] + lists["test_id"]))
+
+
+def test_readers_say_how_long_files_are_and_when_they_were_changed(sysu):
+    for picture in open_sysu(sysu).train:
+        assert picture.size == Path(picture.path).stat().st_size > 0
+        assert picture.changed >= Path(picture.path).stat().st_mtime_ns

@@ -1,0 +1,1 @@
+"""Tables, pictures and one page about finished runs."""
