@@ -20,6 +20,8 @@ class EvaluationSettings(BaseModel, extra="forbid", frozen=True, use_attribute_d
     """SYSU-MM01 gallery: the published permutations, or `random.seed(trial)` as other code does (single-shot only)."""
     flip: bool = False
     """Add the feature of the mirrored picture: V(x) + V(flip x), L2-normalised."""
+    re_ranking: Literal["none", "k-reciprocal"] = "none"
+    """Reorder the gallery by k-reciprocal neighbours, which uses all probes together; always labelled in the scores."""
     batch_size: int = Field(default=64, ge=1)
     """Pictures per forward pass on each worker."""
 

@@ -14,6 +14,7 @@ from aligngan.metrics import to_numpy
 Sheet = NDArray[np.uint8]
 
 GREEN, RED, GREY, INK, PAPER = (0, 140, 60), (205, 40, 40), (110, 110, 110), (30, 30, 30), (255, 255, 255)
+COLOURS = {"right": GREEN, "wrong": RED, "": GREY}
 _GAP, _BORDER, _FONT_SIZE = 8, 4, 14
 _LINE = _FONT_SIZE + 6
 # Smaller pictures are enlarged by a whole factor, so that a sheet of a demo run can be read.
@@ -57,20 +58,21 @@ def translation_sheet(
 
 def ranked_sheet(
     queries: Tensor | ArrayLike,
-    query_ids: Sequence[int],
+    query_ids: Sequence[Any],
     ranked: Tensor | ArrayLike,
     ranked_ids: ArrayLike | Tensor,
     similarities: ArrayLike | Tensor | None = None,
 ) -> Sheet:
     """Return one line per query: the query, then its best gallery pictures, the right person green, others red.
 
-    Right and wrong are also written, for those who do not tell the colours apart.
+    Right and wrong are also written, for those who do not tell the colours apart. Without both persons known it is
+    neither, and the frame grey.
 
     Args:
         queries: uint8 [Q, 3, H, W].
-        query_ids: persons [Q].
+        query_ids: persons [Q], numbers or names, None where not known.
         ranked: uint8 [Q, K, 3, H, W], best first.
-        ranked_ids: persons [Q, K].
+        ranked_ids: persons [Q, K], likewise.
         similarities: [Q, K], written below the pictures.
 
     Returns:
@@ -96,7 +98,9 @@ def ranked_sheet(
     right = [_pictures(row, "ranked") for row in stack]
     count = persons.shape[1]
     height = max(left.shape[1], *(row.shape[1] for row in right)) if len(right) else left.shape[1]
-    width = max(left.shape[2], *(row.shape[2] for row in right), _text_width(["wrong: person 0000"]))
+    # At least as wide as for four digits, so that sheets of one run are alike.
+    words = ["wrong: person 0000", *(f"wrong: person {person}" for person in persons.ravel())]
+    width = max(left.shape[2], *(row.shape[2] for row in right), _text_width(words))
     column, line = width + 2 * _BORDER + _GAP, height + 2 * _BORDER + 2 * _LINE + _GAP
     image = Image.new("RGB", ((1 + count) * column + 2 * _GAP, _LINE + len(left) * line + _GAP), PAPER)
     draw, font = ImageDraw.Draw(image), _font()
@@ -104,16 +108,23 @@ def ranked_sheet(
         draw.text((_GAP + _x(place, column), _GAP // 2), f"rank {place}" if place else "query", INK, font)
     for number, person in enumerate(query_ids):
         top = _LINE + _GAP + number * line
-        _framed(image, left[number], (_GAP, top), GREY, [f"person {person}"])
+        _framed(image, left[number], (_GAP, top), GREY, [_person(person)])
         for place in range(1, count + 1):
-            found = int(persons[number, place - 1])
-            hit = found == int(person)
-            words = [f"{'right' if hit else 'wrong'}: person {found}"]
+            found = persons[number, place - 1]
+            verdict = match(person, found)
+            lines = [f"{verdict}: person {found}" if verdict else _person(found)]
             if values is not None:
-                words.append(f"similarity {values[number, place - 1]:.3f}")
+                lines.append(f"similarity {values[number, place - 1]:.3f}")
             where = (_GAP + _x(place, column), top)
-            _framed(image, right[number][place - 1], where, GREEN if hit else RED, words)
+            _framed(image, right[number][place - 1], where, COLOURS[verdict], lines)
     return np.array(image)
+
+
+def match(person: Any, found: Any) -> str:
+    """Return `right` or `wrong` for two persons, and nothing where one of them is not known."""
+    if person is None or found is None:
+        return ""
+    return "right" if person == found else "wrong"
 
 
 def to_png(sheet: Sheet) -> bytes:
@@ -121,6 +132,10 @@ def to_png(sheet: Sheet) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def _person(person: Any) -> str:
+    return "person unknown" if person is None else f"person {person}"
 
 
 def _x(place: int, column: int) -> int:

@@ -28,9 +28,16 @@ def checked_features(features: ArrayLike | torch.Tensor, name: str = "features")
 def cosine_distances(probes: NDArray[np.float32], gallery: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return minus the cosine similarity [P, G] of features [P, D] and [G, D].
 
-    On the CPU in float32 wherever the features came from, so that a GPU's shortened arithmetic changes no rank.
+    Multiplied on a GPU where there is one, in float32 throughout: shortened arithmetic would change ranks.
     """
-    return -unit_rows(probes) @ unit_rows(gallery).T
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    left, right = (torch.from_numpy(unit_rows(rows)).to(device) for rows in (probes, gallery))
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        return (-left @ right.T).cpu().numpy()
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def nearest(

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aligngan.features import FLIP_FEATURE
 from aligngan.reported import reported_rows
 from aligngan.scores import DATA_SET_TITLES, SCORE_NAMES
 
@@ -43,6 +44,7 @@ def scores_table(scores: dict[str, Any], reference_rows: bool = False) -> Table:
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        collapse_padding=True,
     )
     table.add_column(f"{DATA_SET_TITLES.get(scores['data_set'], scores['data_set'])}, %", min_width=24)
     for name in SCORE_NAMES:
@@ -50,7 +52,7 @@ def scores_table(scores: dict[str, Any], reference_rows: bool = False) -> Table:
     for name in ("probes", "gallery"):
         table.add_column(name, justify="right", no_wrap=True)
     for search in scores["searches"]:
-        _add_search(table, scores["method"], search, reference_rows)
+        _add_search(table, _labelled_method(scores), search, reference_rows)
     return table
 
 
@@ -88,6 +90,13 @@ def _cells(values: Mapping[str, float | None], form: str) -> list[str]:
     return ["-" if value is None else format(value, form) for value in found]
 
 
+def _labelled_method(scores: dict[str, Any]) -> str:
+    """The method with what was added to it, so that no row of scores stands without."""
+    flip = ", flip" if scores["feature"] == FLIP_FEATURE else ""
+    re_ranked = "" if scores["re_ranking"] == "none" else ", re-ranked"
+    return scores["method"] + flip + re_ranked
+
+
 def _title(scores: dict[str, Any]) -> str:
     of = "" if scores["iteration"] is None else f" at iteration {scores['iteration']}"
     name = DATA_SET_TITLES.get(scores["data_set"], scores["data_set"])
@@ -100,6 +109,8 @@ def _caption(scores: dict[str, Any]) -> str:
     lines = [
         f"gallery: {draws}; feature: {scores['feature']}; {scores['similarity']}; re-ranking: {scores['re_ranking']}"
     ]
+    if skipped := len(scores.get("skipped_pictures", ())):
+        lines.append(f"{skipped} broken pictures were skipped")
     if pairings:
         lines.append(f"intra-class cosine similarity: {pairings}")
     lines += _checkpoints(scores["checkpoint"], scores["checkpoint_digest"])
@@ -114,6 +125,15 @@ def _checkpoints(names: str | list | None, digests: str | list | None) -> list[s
         for name, digest in zip(names, digests, strict=True)
         if name is not None
     ]
+
+
+def comparable(scores: dict[str, Any]) -> bool:
+    """Return whether the paper's rows may stand beside scores: they are of the whole published SYSU-MM01 or RegDB."""
+    try:
+        _refuse_comparison(scores)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_comparison(scores: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """Checkpoints that prove themselves: a manifest written last holds the digest of what was written before it."""
 
+import contextlib
 import hashlib
 import io
 import json
 import logging
 import re
+import shutil
+import socket
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +21,12 @@ import torch
 from ray.train import Checkpoint
 from ray.train.collective import broadcast_from_rank_zero
 
-from cluster.errors import DamagedCheckpoint
+from cluster.errors import DamagedCheckpoint, StorageFull
 from cluster.folder import RunFolder
+from cluster.patience import is_full, patiently
 
+READ_SECONDS = 120.0
+"""How long a storage that cannot be read is tried again when workers start."""
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"
@@ -33,7 +40,15 @@ def checkpoint_name(iteration: int) -> str:
     return f"step_{iteration:09d}"
 
 
-def report_checkpoint(state: Mapping[str, Any], iteration: int, metrics: Mapping[str, Any] | None = None) -> None:
+def report_checkpoint(
+    state: Mapping[str, Any],
+    iteration: int,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    patience: float = 600,
+    wait: bool = False,
+    then: Callable[[RunFolder, int], None] | None = None,
+) -> None:
     """Save a state as the checkpoint of an iteration; every worker must call it, rank 0 writes.
 
     The state is on the local disk when this returns; digest and upload go on in the background. A failed upload
@@ -43,27 +58,34 @@ def report_checkpoint(state: Mapping[str, Any], iteration: int, metrics: Mapping
         state: nested dictionaries of tensors and plain values, loadable with `weights_only`.
         iteration: iterations done.
         metrics: numbers to be kept with the checkpoint.
+        patience: seconds that a storage which cannot be reached is tried again.
+        wait: return on rank 0 only when it and those before it are whole in the run folder.
+        then: called on rank 0 with the run folder and the iteration once the checkpoint is whole.
+
+    Raises:
+        StorageFull: where the local disk has no room for the state.
     """
     record = {"kind": "checkpoint", "iteration": iteration, **(metrics or {})}
     context = ray.train.get_context()
     local, upload = None, None
     if context.get_world_rank() == 0:
-        directory = tempfile.mkdtemp(prefix="checkpoint-")
-        torch.save(dict(state), Path(directory, STATE))
+        directory = _save_locally(state, iteration)
         storage = context.get_storage()
         folder = RunFolder.on(storage.storage_filesystem, storage.experiment_fs_path)
-        local, upload = Checkpoint.from_directory(directory), partial(_upload, folder, record)
+        local, upload = Checkpoint.from_directory(directory), partial(_upload, folder, record, patience, then)
     ray.train.report(
         record,
         checkpoint=local,
         checkpoint_dir_name=checkpoint_name(iteration),
-        checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+        checkpoint_upload_mode=getattr(ray.train.CheckpointUploadMode, "SYNC" if wait else "ASYNC"),
+        delete_local_checkpoint_after_upload=True,
         checkpoint_upload_fn=upload,
     )
 
 
 def write_checkpoint(folder: RunFolder, name: str, source: Path, record: Mapping[str, Any]) -> None:
     """Copy the state file of a local folder into the run folder as a checkpoint, its manifest last."""
+    began = time.monotonic()
     folder.delete(name)
     sha256, size = RunFolder(str(source)).digest(STATE)
     folder.upload(source / STATE, f"{name}/{STATE}")
@@ -73,6 +95,7 @@ def write_checkpoint(folder: RunFolder, name: str, source: Path, record: Mapping
             "iteration": record["iteration"],
             "files": {STATE: {"sha256": sha256, "size": size}},
             "metrics": dict(record),
+            "write_seconds": round(time.monotonic() - began, 3),
         },
     )
 
@@ -84,7 +107,7 @@ def checkpoint_names(folder: RunFolder) -> list[str]:
 
 def verify_checkpoint(folder: RunFolder, name: str) -> dict[str, Any]:
     """Return a checkpoint's manifest after comparing every file with it; raises DamagedCheckpoint."""
-    manifest = _manifest(folder, name)
+    manifest = read_manifest(folder, name)
     for file, expected in manifest["files"].items():
         if not folder.exists(f"{name}/{file}"):
             raise DamagedCheckpoint(f"{folder.path(name)}: {file} is missing")
@@ -107,7 +130,7 @@ def newest_checkpoint(folder: RunFolder) -> str | None:
 
 def load_checkpoint(folder: RunFolder, name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Return the state of a checkpoint with its tensors on a device; raises DamagedCheckpoint."""
-    expected = _manifest(folder, name)["files"][STATE]["sha256"]
+    expected = read_manifest(folder, name)["files"][STATE]["sha256"]
     content = folder.read_bytes(f"{name}/{STATE}")
     if hashlib.sha256(content).hexdigest() != expected:
         raise DamagedCheckpoint(f"{folder.path(name)}: {STATE} is not what was written")
@@ -119,14 +142,18 @@ def load_newest_checkpoint(folder: RunFolder, device: torch.device | str = "cpu"
 
     Rank 0 decides, so that workers cannot disagree about a checkpoint that is damaged or still being uploaded.
     """
-    name = newest_checkpoint(folder) if ray.train.get_context().get_world_rank() == 0 else None
+    name = None
+    if ray.train.get_context().get_world_rank() == 0:
+        name = patiently(lambda: newest_checkpoint(folder), READ_SECONDS, f"reading {folder.location}")
     name = broadcast_from_rank_zero(name)
-    return None if name is None else load_checkpoint(folder, name, device)
+    if name is None:
+        return None
+    return patiently(lambda: load_checkpoint(folder, name, device), READ_SECONDS, f"reading {name}")
 
 
 def checkpoint_digest(folder: RunFolder, name: str) -> str:
     """Return the sha256 of a checkpoint's state as its manifest gives it: the checkpoint's identity in reports."""
-    return _manifest(folder, name)["files"][STATE]["sha256"]
+    return read_manifest(folder, name)["files"][STATE]["sha256"]
 
 
 def repair_index(folder: RunFolder) -> None:
@@ -161,16 +188,63 @@ def repair_index(folder: RunFolder) -> None:
     folder.write_json(SNAPSHOT, snapshot)
 
 
-def _upload(folder: RunFolder, record: Mapping[str, Any], checkpoint: Checkpoint, name: str) -> Checkpoint:
-    write_checkpoint(folder, name, Path(checkpoint.path), record)
+def _save_locally(state: Mapping[str, Any], iteration: int) -> str:
+    directory = tempfile.mkdtemp(prefix="checkpoint-")
+    try:
+        with Path(directory, STATE).open("wb") as file:
+            torch.save(dict(state), file)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(directory, ignore_errors=True)
+        # torch.save turns the error of the disk into one of its own.
+        if any(isinstance(cause, OSError) and is_full(cause) for cause in (error, error.__context__)):
+            raise StorageFull(
+                f"no room in {tempfile.gettempdir()} of {socket.gethostname()} for the checkpoint of iteration "
+                f"{iteration}: free some, or set TMPDIR to a larger disk"
+            ) from None
+        raise
+    return directory
+
+
+def _upload(
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    patience: float,
+    then: Callable[[RunFolder, int], None] | None,
+    checkpoint: Checkpoint,
+    name: str,
+) -> Checkpoint:
+    def write() -> None:
+        write_checkpoint(folder, name, Path(checkpoint.path), record)
+        if then is not None:
+            then(folder, record["iteration"])
+
+    try:
+        patiently(write, patience, f"writing {name} to {folder.location}")
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise StorageFull(_full(folder, name, error)) from None
     return Checkpoint(folder.path(name), filesystem=folder.filesystem)
 
 
+def _full(folder: RunFolder, name: str, error: OSError) -> str:
+    with contextlib.suppress(OSError):
+        if MANIFEST not in folder.list(name):
+            folder.delete(name)
+    whole = newest_checkpoint(folder)
+    kept = f"{whole} is whole and can be resumed from" if whole else "there is no checkpoint before it"
+    return (
+        f"{folder.location} has no room for {name} ({error}): {kept}. Free some space, or lower checkpoint.keep; "
+        "one checkpoint more than that has to fit"
+    )
+
+
 def _iteration(name: str) -> int:
-    return int(name.removeprefix("step_"))
+    return int(name.rpartition("_")[2])
 
 
-def _manifest(folder: RunFolder, name: str) -> dict[str, Any]:
+def read_manifest(folder: RunFolder, name: str) -> dict[str, Any]:
+    """Return what a checkpoint says of itself; raises DamagedCheckpoint where it was never finished."""
     try:
         manifest = json.loads(folder.read_bytes(f"{name}/{MANIFEST}"))
     except FileNotFoundError:

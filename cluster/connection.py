@@ -86,9 +86,9 @@ def place(run: RunSettings) -> Placement:
     gpus = sum(node.get("GPU", 0) for node in nodes)
     placement = share_gpus(run, gpus)
     fitting = sum(_fitting(node, placement) for node in nodes)
-    if fitting < run.workers and not _can_grow():
+    if fitting < run.min_workers and not _can_grow():
         raise NotEnoughResources(
-            f"{run.workers} workers with {_words(placement.resources)} each do not fit: the cluster has "
+            f"{run.min_workers} workers with {_words(placement.resources)} each do not fit: the cluster has "
             + "; ".join(_words({key: node.get(key, 0) for key in ("CPU", "GPU")}) for node in nodes)
             + f", room for {fitting}. Set run.workers, run.cpus_per_worker or run.gpu, or join a larger cluster."
         )
@@ -99,11 +99,11 @@ def share_gpus(run: RunSettings, gpus: float) -> Placement:
     """Return what each worker gets of a cluster with so many GPUs."""
     if run.gpu == "no" or (run.gpu == "auto" and gpus < 1):
         return Placement(run.cpus_per_worker, 0, "gloo")
-    if run.gpu == "yes" or gpus >= run.workers:
+    if run.gpu == "yes" or gpus >= run.min_workers:
         return Placement(run.cpus_per_worker, 1, "nccl")
     # NCCL refuses two workers on one GPU; gloo does not.
-    logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.workers, gpus, gpus)
-    return Placement(run.cpus_per_worker, 1 / math.ceil(run.workers / gpus), "gloo")
+    logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.max_workers, gpus, gpus)
+    return Placement(run.cpus_per_worker, 1 / math.ceil(run.max_workers / gpus), "gloo")
 
 
 def worker_threads(workers_on_node: int) -> int:
@@ -115,9 +115,9 @@ def worker_threads(workers_on_node: int) -> int:
 
 def _start(run: RunSettings, dashboard: bool) -> None:
     cores = len(os.sched_getaffinity(0))
-    asked = math.ceil(run.workers * run.cpus_per_worker)
+    asked = math.ceil(run.max_workers * run.cpus_per_worker)
     if asked > cores:
-        logger.warning("%d workers ask for %d CPUs and share the %d of this machine", run.workers, asked, cores)
+        logger.warning("%d workers ask for %d CPUs and share the %d of this machine", run.max_workers, asked, cores)
     ray.init(
         address="local",
         num_cpus=max(cores, asked),

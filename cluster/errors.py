@@ -1,5 +1,7 @@
 """What can go wrong with a run. Each message is for people: which thing, what was found, what to do."""
 
+import signal
+
 
 class ClusterError(RuntimeError):
     """Anything that ends a run with a message instead of a traceback."""
@@ -19,6 +21,10 @@ class StorageNotShared(ClusterError):
 
 class DamagedCheckpoint(ClusterError):
     """A checkpoint that is incomplete or differs from what was written."""
+
+
+class StorageFull(ClusterError):
+    """The storage takes no more; the last whole checkpoint is intact."""
 
 
 class TrainingFailed(ClusterError):
@@ -41,6 +47,33 @@ class WorkerError(ClusterError):
 
     def __str__(self) -> str:
         return self.summary
+
+
+class StopAsked(Exception):
+    """A worker left because the run was asked to stop, its checkpoint made. Not an error: nothing is tried again."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the run.
+
+    Args:
+        number: the signal.
+        iteration: that of the checkpoint made on the way out, or None where only earlier ones are there.
+    """
+
+    def __init__(self, number: int, iteration: int | None) -> None:
+        super().__init__(number, iteration)
+        self.number, self.iteration = number, iteration
+
+    @property
+    def status(self) -> int:
+        """Exit status of a command that ends by this signal, as shells give it."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        """Return what happened in a line."""
+        kept = "" if self.iteration is None else f", with a checkpoint of iteration {self.iteration}"
+        return f"stopped by {signal.Signals(self.number).name}{kept}"
 
 
 def first_line(error: Exception) -> str:

@@ -119,6 +119,11 @@ class RunFolder:
             chunk_size=CHUNK,
         )
 
+    def copy(self, name: str, to: str) -> None:
+        """Copy a file of the folder inside the storage; not atomic, as `upload`."""
+        self._create_parent(to)
+        self._filesystem.copy_file(self.path(name), self.path(to))
+
     def digest(self, name: str) -> tuple[str, int]:
         """Return the sha256 of a file as hexadecimal digits and its size in bytes."""
         digest, size = hashlib.sha256(), 0

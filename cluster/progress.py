@@ -21,13 +21,18 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from cluster.board import Board
 from cluster.errors import first_line
 from cluster.folder import RunFolder
+from cluster.interruption import PROGRESS, RECOVERY, Preempted
+from cluster.watchdog import take_hang
 
 METRICS = "metrics.jsonl"
 UPLOAD_SECONDS = 30.0
 FOLLOW_SECONDS = 0.2
 SHOWN_APART = ("kind", "iteration", "iterations", "images_per_second", "seconds_left")
+NOT_SHOWN = ("seconds", "learning_rate_")
+"""How keys begin that are for files and dashboards and too many for a terminal."""
 
 Record = dict[str, Any]
 
@@ -46,25 +51,54 @@ def report_metrics(record: Record) -> None:
 
 
 class MetricsFile(ray.train.UserCallback):
-    """Appends rank 0's reports and the workers' failures to a local file; runs in the controller of Ray Train."""
+    """Appends to a local file what rank 0 reports, how workers failed or left, and what it cost to go on.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Runs in the controller of Ray Train.
+    """
+
+    def __init__(self, path: Path, board: Board) -> None:
+        self._path, self._board = path, board
         self._iteration = 0
+        self._left = False
+        self._unwritten: list[str] = []
 
     def after_report(self, run_context: Any, metrics: list[Record], checkpoint: ray.train.Checkpoint | None) -> None:
         """Append one line in one write, so that a reader sees whole lines but for a crash."""
+        if (recovery := self._board.take(RECOVERY)) is not None:
+            self._append(recovery)
+        self._left = False
         self._iteration = metrics[0].get("iteration", self._iteration)
         self._append(metrics[0])
 
     def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Append one line that says which workers failed."""
+        """Append one line that says which workers failed, or that they left on notice."""
+        left = [error.kind for error in worker_exceptions.values() if isinstance(error, Preempted)]
+        everyone_left = len(left) == len(worker_exceptions)
+        if everyone_left and self._left:  # Ray Train asks again at each poll until all have left
+            return
+        self._left = everyone_left
+        progress = self._board.read(PROGRESS) or {}
         text = "; ".join(f"worker {rank}: {first_line(error)}" for rank, error in worker_exceptions.items())
-        self._append({"kind": "failure", "iteration": self._iteration, "message": text})
+        self._append(
+            {
+                "kind": left[0] if everyone_left else "failure",
+                "iteration": max(self._iteration, progress.get("iteration", 0)),
+                "message": take_hang(self._board) or text,
+            }
+        )
 
     def _append(self, record: Record) -> None:
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._unwritten.append(json.dumps(record) + "\n")
+        size = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(self._unwritten))
+        except OSError as error:  # the lines come with a later record; a full disk shows at the next checkpoint
+            logger.warning("could not write %s: %s", self._path, error)
+            with contextlib.suppress(OSError):
+                os.truncate(self._path, size)
+        else:
+            self._unwritten.clear()
 
 
 def read_metrics(folder: RunFolder) -> list[Record]:
@@ -109,7 +143,7 @@ def metrics_file(folder: RunFolder) -> Iterator[Path]:
             except OSError as error:
                 logger.warning("could not write %s: %s", folder.path(METRICS), error)
 
-        with _repeatedly(UPLOAD_SECONDS, upload):
+        with repeatedly(UPLOAD_SECONDS, upload):
             yield path
 
 
@@ -127,7 +161,7 @@ def following(path: Path, on_report: Callable[[Record], None]) -> Iterator[None]
                 on_report(record)
             rest = rest[rest.rfind(b"\n") + 1 :]
 
-        with _repeatedly(FOLLOW_SECONDS, read_on):
+        with repeatedly(FOLLOW_SECONDS, read_on):
             yield
 
 
@@ -174,11 +208,14 @@ def _speed(record: Record) -> str:
 
 
 def _values(record: Record) -> str:
-    values = ((name, value) for name, value in record.items() if name not in SHOWN_APART)
+    shown = (name for name in record if name not in SHOWN_APART and not name.startswith(NOT_SHOWN))
+    values = ((name, record[name]) for name in shown)
     return "  ".join(f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values)
 
 
 def _superseded_from(records: list[Record], record: Record) -> int:
+    if record.get("kind") == RECOVERY:  # about an iteration gone back to, and written when some were done again
+        return len(records)
     iteration, start = record.get("iteration", 0), len(records)
     for index in range(len(records) - 1, -1, -1):
         earlier = records[index].get("iteration", 0)
@@ -196,7 +233,7 @@ def _cut_to_whole_lines(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _repeatedly(seconds: float, function: Callable[[], None]) -> Iterator[None]:
+def repeatedly(seconds: float, function: Callable[[], None]) -> Iterator[None]:
     """Call a function every so many seconds in a thread, and a last time at the end."""
     stop = threading.Event()
 

@@ -8,31 +8,34 @@ import signal
 import socket
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray.train
 import torch
 from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.config import LoggingConfig
 
+from cluster.backend import ProcessGroupConfig
+from cluster.board import Board
 from cluster.checkpoints import repair_index
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import environment, place, worker_threads
-from cluster.errors import ClusterError, StorageNotShared, TrainingFailed, WorkerError, first_line
+from cluster.elastic import SavingElasticPolicy
+from cluster.errors import Interrupted, StopAsked, StorageNotShared, TrainingFailed, WorkerError
+from cluster.failures import ERRORS_IN_CODE, NoRetryOfErrorsInCode, explain, is_start_up_failure
 from cluster.folder import RunFolder
-from cluster.progress import MetricsFile, Record, following, metrics_file
+from cluster.interruption import PROGRESS, Preempted
+from cluster.metrics_run import publishing
+from cluster.progress import MetricsFile, Record, following, metrics_file, parse_lines
+from cluster.stopping import StoppableTrainer
 
 START_ATTEMPTS = 3
 STORAGE_MARK = ".driver"
 """File of the run folder whose content tells a worker that it sees the driver's folder and not one of its own."""
-ERRORS_IN_CODE = (
-    ClusterError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError, NameError,
-    ImportError, SyntaxError, NotImplementedError, torch.OutOfMemoryError,
-)  # fmt: skip
-"""Exceptions that other workers would raise again. A lost peer shows as RuntimeError, OSError or a dead actor."""
+STOPPED = "stopped"
+"""What a worker returns that was asked to stop."""
 
 TrainLoop = Callable[[dict[str, Any]], Any]
 
@@ -48,11 +51,12 @@ def fit(
     folder: RunFolder,
     on_report: Callable[[Record], None] | None = None,
     callbacks: Sequence[ray.train.UserCallback] = (),
+    counts: Sequence[int] | None = None,
 ) -> Result:
     """Run a function on every worker of the connected cluster until it returns on all of them.
 
-    Lost workers are replaced `run.max_failures` times; the function then finds the newest checkpoint itself. Every
-    report of rank 0 is appended to metrics.jsonl in the run folder.
+    Lost workers are replaced `run.max_failures` times, preempted ones without limit; the function then finds the
+    newest checkpoint itself. Every report of rank 0 is appended to metrics.jsonl in the run folder.
 
     Args:
         train_loop_per_worker: importable function of one argument.
@@ -62,79 +66,73 @@ def fit(
         folder: the run's folder, claimed.
         on_report: called in a thread of this process with every report of rank 0.
         callbacks: further callbacks of Ray Train, run in its controller.
+        counts: numbers of workers that the function can train with, for an elastic run; all where left out.
 
     Raises:
         NotEnoughResources: where the workers do not fit into the cluster.
         TrainingFailed: where they failed for good.
-        KeyboardInterrupt: on SIGINT or SIGTERM, after the workers have been stopped.
+        Interrupted: on SIGINT or SIGTERM, after a last checkpoint where there was time for one.
     """
     placement = place(run)
+    scaling = ScalingConfig(
+        num_workers=(run.min_workers, run.max_workers) if run.elastic else run.min_workers,
+        use_gpu=placement.gpus > 0,
+        resources_per_worker=placement.resources,
+        elastic_resize_monitor_interval_s=run.grow_every,
+    )
     mark = uuid.uuid4().hex
     folder.write_bytes(STORAGE_MARK, mark.encode())
+    board = Board(folder.path())
+    board.clear()
     with contextlib.ExitStack() as stack:
         stack.enter_context(environment(_train_environment(run)))
         metrics = stack.enter_context(metrics_file(folder))
+        publish = stack.enter_context(publishing(folder, parse_lines(metrics.read_bytes())))
+        stack.enter_context(following(metrics, publish))
         if on_report is not None:
             stack.enter_context(following(metrics, on_report))
-        for attempt in range(1, START_ATTEMPTS + 1):
+        attempt, reached = 0, None
+        while True:
+            attempt += 1
             repair_index(folder)
-            trainer = _Trainer(
+            trainer = StoppableTrainer(
                 functools.partial(
                     _run_on_worker, train_loop_per_worker, folder, mark, os.environ.get("OMP_NUM_THREADS")
                 ),
                 train_loop_config=train_loop_config,
-                torch_config=TorchConfig(backend=placement.backend, timeout_s=run.collective_timeout),
-                scaling_config=ScalingConfig(
-                    num_workers=run.workers, use_gpu=placement.gpus > 0, resources_per_worker=placement.resources
-                ),
+                torch_config=ProcessGroupConfig(backend=placement.backend, timeout_s=run.collective_timeout),
+                scaling_config=scaling,
                 run_config=RunConfig(
                     name=folder.name,
                     storage_path=folder.storage,
-                    # A start that fails ends this attempt; Ray's own limit would repeat only some kinds of it.
-                    failure_config=FailureConfig(max_failures=run.max_failures, controller_failure_limit=0),
+                    # A start that fails ends this attempt; Ray's own limit would repeat only some kinds of it. An
+                    # elastic run may have asked for a node that was lost a moment ago, and does with fewer.
+                    failure_config=FailureConfig(
+                        max_failures=run.max_failures,
+                        controller_failure_limit=START_ATTEMPTS if run.elastic else 0,
+                    ),
                     checkpoint_config=CheckpointConfig(num_to_keep=checkpoint.keep),
-                    callbacks=[MetricsFile(metrics), NoRetryOfErrorsInCode(), *callbacks],
+                    callbacks=[MetricsFile(metrics, board), NoRetryOfErrorsInCode(), *callbacks],
                     # Ray Train's own lines go to the session's log files; failures reach the caller as exceptions.
                     logging_config=LoggingConfig(log_level="CRITICAL"),
                 ),
             )
+            if run.elastic:
+                sizes = range(run.min_workers, run.max_workers + 1) if counts is None else counts
+                trainer.scaling_policy = SavingElasticPolicy(scaling, sizes, board, run.stop_timeout)
             try:
-                with trainer.stopping_on_signals():
-                    return trainer.fit()
+                with trainer.stopping_on_signals(board, run.stop_timeout):
+                    result = trainer.fit()
             except (TrainingFailedError, RayError) as error:
-                if trainer.stopped:
-                    raise KeyboardInterrupt from None
-                if attempt == START_ATTEMPTS or not _is_start_up_failure(error):
+                if (progress := board.read(PROGRESS)) != reached:  # it had started, and must start once more
+                    attempt, reached = 1, progress
+                if attempt == START_ATTEMPTS or not is_start_up_failure(error):
                     raise TrainingFailed(explain(error)) from None
                 logger.warning("the workers did not start (attempt %d of %d): %s", attempt, START_ATTEMPTS, error)
-    raise AssertionError("every attempt returns or raises")
-
-
-class NoRetryOfErrorsInCode(ray.train.UserCallback):
-    """Ends the training where new workers would fail the same way."""
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Raise the first failure that is an error in the code; Ray Train does not retry what a callback raises."""
-        for error in worker_exceptions.values():
-            if isinstance(error, WorkerError) and not error.retry:
-                raise error
-
-
-def explain(error: Exception) -> str:
-    """Return a failure of Ray Train as text for people, with a worker's traceback once."""
-    failures = list(getattr(error, "worker_failures", {}).items())
-    if (cause := getattr(error, "controller_failure", None)) is not None:
-        failures = [(cause.rank, cause)] if isinstance(cause, WorkerError) else []
-    if not failures:
-        return f"the training failed outside the workers: {cause or error}"
-    # A worker that died without an exception is the cause; the exceptions of the others are about its absence.
-    rank, first = min(failures, key=lambda failure: isinstance(failure[1], WorkerError))
-    if isinstance(first, WorkerError):
-        text = f"worker {rank} failed: {first.summary}\n\n{first.traceback}"
-    else:
-        text = f"worker {rank} was lost: {first}"
-    others = [f"worker {other} failed too: {first_line(failure)}" for other, failure in failures if other != rank]
-    return "\n".join([text.rstrip(), *others])
+            else:
+                if result.return_value == STOPPED:
+                    raise Interrupted(signal.SIGTERM, result.metrics["iteration"])
+                return result
 
 
 def check_storage(folder: RunFolder, mark: str) -> None:
@@ -150,48 +148,13 @@ def check_storage(folder: RunFolder, mark: str) -> None:
         )
 
 
-class _Trainer(TorchTrainer):
-    """TorchTrainer that remembers that a signal stopped it, and takes SIGTERM like SIGINT."""
-
-    stopped = False
-
-    @contextlib.contextmanager
-    def stopping_on_signals(self) -> Iterator[None]:
-        """Put the signal handlers back that `fit` replaces."""
-        try:
-            before = {number: signal.signal(number, signal.default_int_handler) for number in _STOP_SIGNALS}
-        except ValueError:  # only the main thread has signal handlers; Ray Tune runs trials in others
-            yield
-            return
-        try:
-            yield
-        except SystemExit:  # how Ray Train's handler leaves when the controller is gone
-            raise KeyboardInterrupt from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        super()._register_sigint_handler(controller)
-        abort = signal.getsignal(signal.SIGINT)
-
-        def stop(number: int, frame: Any) -> None:
-            self.stopped = True
-            if callable(abort):
-                abort(number, frame)
-
-        for number in _STOP_SIGNALS:
-            signal.signal(number, stop)
-
-
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 def _train_environment(run: RunSettings) -> dict[str, str]:
     return {
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(run.start_timeout),
         # The controller takes one report per poll; at Ray's two seconds frequent reports would pile up.
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+        # A node on notice may have half a minute left.
+        "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "1",
         "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
         # Relative paths mean on a worker what they mean on the node it runs on.
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
@@ -204,6 +167,10 @@ def _run_on_worker(loop: TrainLoop, folder: RunFolder, mark: str, threads: str |
         torch.set_num_threads(int(threads) if threads else worker_threads(context.get_local_world_size()))
         check_storage(folder, mark)
         return loop(config)
+    except StopAsked:
+        return STOPPED
+    except Preempted:
+        raise
     except Exception as error:
         trace = error.__traceback__
         text = "".join(traceback.format_exception(type(error), error, trace and trace.tb_next))
@@ -211,9 +178,3 @@ def _run_on_worker(loop: TrainLoop, folder: RunFolder, mark: str, threads: str |
         raise WorkerError(
             context.get_world_rank(), summary, text, retry=not isinstance(error, ERRORS_IN_CODE)
         ) from None
-
-
-def _is_start_up_failure(error: Exception) -> bool:
-    # Too few workers in time, or no process group among them; Ray Train does not repeat the latter.
-    cause = getattr(error, "controller_failure", None)
-    return cause is not None and not isinstance(cause, ClusterError)

@@ -18,7 +18,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with one line per mistake, naming the key, what was found and what would be accepted.
     """
-    mistakes = [*_batches(config), *_stages(config), *_files(config)]
+    mistakes = [*_batches(config), *_stages(config), *_best(config), *_files(config)]
     if not mistakes:
         mistakes = list(_identities(config))
     if mistakes:
@@ -26,15 +26,15 @@ def check(config: Config) -> None:
 
 
 def _batches(config: Config) -> Iterator[str]:
-    workers = config.run.workers
+    run = config.run
     batches = {"data.persons_per_batch": config.data.persons_per_batch}
     if config.train.pixel_batch is not None:
         batches["train.pixel_batch.persons_per_batch"] = config.train.pixel_batch.persons_per_batch
     for key, persons in batches.items():
-        if persons % workers:
+        if persons % run.min_workers or persons % run.max_workers:
             divisors = ", ".join(str(n) for n in range(1, persons + 1) if persons % n == 0)
             yield (
-                f"{key}: found {persons} persons for run.workers={workers}, accepted: a multiple of the number of "
+                f"{key}: found {persons} persons for run.workers={run.workers}, accepted: a multiple of the number of "
                 f"workers; for {persons} persons run.workers may be {divisors}"
             )
 
@@ -45,6 +45,16 @@ def _stages(config: Config) -> Iterator[str]:
             f"train.iterations: found {config.train.iterations}, accepted: above the {config.warmup} iterations of "
             "stages.feature_warmup and stages.pixel_warmup together, so that joint training happens"
         )
+
+
+def _best(config: Config) -> Iterator[str]:
+    score, evaluation = config.checkpoint.best, config.evaluation
+    if score is None or config.data.name not in ("synthetic", "sysu-mm01"):
+        return
+    searches = [f"{mode}-{shots}" for mode in evaluation.modes for shots in evaluation.shots]
+    names = [f"{search} {measure}" for search in searches for measure in ("R1", "mAP")]
+    if score not in names:
+        yield f"checkpoint.best: found {score}, accepted: null or a score of the evaluation: {', '.join(names)}"
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -1,11 +1,15 @@
-"""What a protocol returns."""
+"""What a protocol takes and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aligngan.metrics import RetrievalScores
+
+ReRank = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
+"""Distances [P, G] of probes [P, D] to a gallery [G, D], each pair's depending on all the others."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aligngan.metrics import chance_rank1, score_columns, to_numpy
 from aligngan.protocols.galleries import GalleryDraw, official_galleries, random_seed_galleries, read_permutations
-from aligngan.protocols.result import ProtocolScores, over_trials
+from aligngan.protocols.result import ProtocolScores, ReRank, over_trials
 from aligngan.similarity import checked_features, cosine_distances
 
 Mode = Literal["all", "indoor"]
@@ -60,8 +60,13 @@ def evaluate_searches(
     permutations: Sequence | NDArray | None,
     searches: Sequence[tuple[Mode, Shots]],
     gallery_draw: GalleryDraw = "official",
+    re_rank: ReRank | None = None,
 ) -> dict[tuple[Mode, Shots], ProtocolScores]:
-    """Score several (mode, shots) from one similarity matrix; arguments and errors as in `evaluate_sysu_mm01`."""
+    """Score several (mode, shots) from one similarity matrix; arguments and errors as in `evaluate_sysu_mm01`.
+
+    With `re_rank` each trial has a matrix of its own, of all probes and its gallery; rows of a probe's place are
+    neighbours there too and are dropped only then.
+    """
     matrix = checked_features(features)
     persons, camera_of, number_of = (
         _whole_numbers(values, name, len(matrix))
@@ -77,19 +82,17 @@ def evaluate_searches(
     if not len(probes):
         raise ValueError("there are no probes: no row is of camera 3 or 6")
     candidates = np.unique(np.concatenate([gallery for trials in galleries.values() for gallery in trials]))
-    distances = cosine_distances(matrix[probes], matrix[candidates])
+    if re_rank is None:
+        distances = cosine_distances(matrix[probes], matrix[candidates])
     results = {}
     for search, trials in galleries.items():
-        scores = [
-            score_columns(
-                distances,
-                np.searchsorted(candidates, gallery),
-                persons[probes],
-                persons[gallery],
-                (places[probes], places[gallery]),
-            )
-            for gallery in trials
-        ]
+        scores = []
+        for gallery in trials:
+            columns = np.searchsorted(candidates, gallery)
+            if re_rank is not None:
+                distances, columns = re_rank(matrix[probes], matrix[gallery]), np.arange(len(gallery))
+            labels = persons[probes], persons[gallery]
+            scores.append(score_columns(distances, columns, *labels, (places[probes], places[gallery])))
         # Trials draw other images of the same persons and cameras, so chance is the same in all.
         first = trials[0]
         chance = chance_rank1(persons[probes], persons[first], places[probes], places[first])

@@ -9,6 +9,7 @@ from torch import Tensor
 from aligngan.config import Config
 from aligngan.images import to_unit_range
 from loaders.batches import Batch, BatchLoader, choose_backend
+from loaders.cache import open_files
 from loaders.dataset import Dataset
 from loaders.plan import BatchPlan
 
@@ -27,9 +28,10 @@ class Batches:
         self._config = config
         self._rank, self._world, self._device = rank, world, device
         self._plans = {stream: self._plan(stream, dataset) for stream in STREAMS if self._has(stream)}
+        self._stack = ExitStack()
+        self._files = self._stack.enter_context(open_files(config.data, dataset.train))
         self._loaders: dict[str, BatchLoader] = {}
         self._current: dict[str, tuple[int, DeviceBatch, Batch]] = {}
-        self._stack = ExitStack()
 
     def at(self, stream: str, iteration: int) -> DeviceBatch:
         """Return (rgb, ir, labels) of a stream at an iteration: float [N, 3, H, W] in [-1, 1] twice, int64 [N]."""
@@ -97,6 +99,7 @@ class Batches:
                     threads=data.threads,
                     device_index=self._device.index,
                     on_error=data.on_error,
+                    files=self._files,
                 )
             )
             self._loaders[stream] = loader

@@ -10,7 +10,7 @@ from aligngan.training.loop import train_on_worker
 from aligngan.training.resume import CONFIG_FILE
 from aligngan.training.summary import finish, print_summary
 from cluster.connection import connect
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, Interrupted
 from cluster.folder import RunFolder, run_folder
 from cluster.progress import show_progress
 from cluster.trainer import fit
@@ -23,7 +23,7 @@ def launch(config: Config) -> int:
     """Train as configured, print the scores and where the run is kept.
 
     Returns:
-        The command's exit status: 0 done, 1 failed (the reason is printed), 130 interrupted.
+        The command's exit status: 0 done, 1 failed (the reason is printed), 130 by Ctrl-C, 143 by SIGTERM.
     """
     try:
         folder = run_folder(config.run, f"{config.method}-{config.data.name}")
@@ -33,9 +33,10 @@ def launch(config: Config) -> int:
         print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
         try:
             _train(config, folder)
-        except KeyboardInterrupt:
-            print(f"interrupted; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt as interrupted:
+            what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
+            print(f"{what}; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
+            return interrupted.status if isinstance(interrupted, Interrupted) else 130
     except (ClusterError, DatasetError) as error:
         print(f"training failed: {error}", file=sys.stderr)
         return 1
@@ -50,7 +51,24 @@ def _train(config: Config, folder: RunFolder) -> None:
             ensure(config.data.synthetic, config.data.root, progress)
     task = {"config": config.model_dump(mode="json"), "folder": folder.location}
     with connect(config.run), show_progress() as on_report:
-        fit(train_on_worker, task, run=config.run, checkpoint=config.checkpoint, folder=folder, on_report=on_report)
+        fit(
+            train_on_worker,
+            task,
+            run=config.run,
+            checkpoint=config.checkpoint,
+            folder=folder,
+            on_report=on_report,
+            counts=worker_counts(config),
+        )
+
+
+def worker_counts(config: Config) -> list[int]:
+    """Return the numbers of workers that an elastic run may have: those that share every batch equally."""
+    batches = [config.data.persons_per_batch]
+    if config.train.pixel_batch is not None:
+        batches.append(config.train.pixel_batch.persons_per_batch)
+    sizes = range(config.run.min_workers, config.run.max_workers + 1)
+    return [size for size in sizes if not any(persons % size for persons in batches)]
 
 
 def _located(config: Config, folder: RunFolder) -> Config:

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from aligngan.config import Config
 from aligngan.distributed import world_size
 from aligngan.methods.phase import Phase, only_trains
+from cluster.metrics_clock import Mark, Stopwatch
 
 Losses = dict[str, Tensor]
 
@@ -33,17 +35,28 @@ class PhaseStep:
         self._clip_norm = clip_norm
         self._device = device
         self._autocast = autocast
+        self._stopwatch: Stopwatch | None = None
+        self._computed: Mark | None = None
         self._module: nn.Module = phase
         if world_size() > 1:
             with only_trains(phase):
-                self._module = DistributedDataParallel(
+                replicas = DistributedDataParallel(
                     phase,
                     device_ids=[device.index] if device.type == "cuda" else None,
                     forward_sync_buffers=False,
                     gradient_as_bucket_view=True,
                 )
+            replicas.register_comm_hook(None, self._average)
+            self._module = replicas
 
-    def run(self, rgb: Tensor, ir: Tensor, labels: Tensor, learning_rate_factor: float) -> Losses:
+    def run(
+        self,
+        rgb: Tensor,
+        ir: Tensor,
+        labels: Tensor,
+        learning_rate_factor: float,
+        stopwatch: Stopwatch | None = None,
+    ) -> Losses:
         """Train the phase's networks on one batch and return its named values, detached and still on the device.
 
         Among them is `grad_norm_<phase>`, the norm of the gradient over all networks that the phase trains.
@@ -53,7 +66,10 @@ class PhaseStep:
             ir: real infrared pictures of the same persons row by row, same shape and range.
             labels: identities, int64 [N].
             learning_rate_factor: what the initial learning rates are multiplied by at this iteration.
+            stopwatch: gets the time of forward and backward under the phase's name, what the workers waited for the
+                gradients' averages under `communication`, and the update under `optimizer`.
         """
+        self._stopwatch, self._computed = stopwatch, None
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * learning_rate_factor
         self.optimizer.zero_grad(set_to_none=True)
@@ -61,11 +77,23 @@ class PhaseStep:
             with self._mixed_precision():
                 total, losses = self._module(rgb, ir, labels)
             total.backward()
+        if stopwatch is not None:
+            stopwatch.lap(self.phase.name, until=self._computed)
+            if self._computed is not None:
+                stopwatch.lap("communication")
         norm = self._clipped_norm()
         self.optimizer.step()
+        if stopwatch is not None:
+            stopwatch.lap("optimizer")
         values = {**losses, f"grad_norm_{self.phase.name}": norm}
         self.value_names = tuple(values)
         return values
+
+    def _average(self, state: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
+        """DDP's own averaging; its last bucket goes out when this worker has computed all its gradients."""
+        if self._stopwatch is not None and bucket.is_last():
+            self._computed = self._stopwatch.mark()
+        return allreduce_hook(None, bucket)  # type: ignore[arg-type]  # None is the default group
 
     def _clipped_norm(self) -> Tensor:
         """Cut the gradient back where that is asked for and return its norm before, the same on every worker."""

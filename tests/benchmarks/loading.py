@@ -2,8 +2,9 @@
 
 The project's loader on its CPU backends, and a torch DataLoader with Pillow and torchvision transforms, do the
 same work on the same JPEG files of a synthetic set: decode, resize to 256x128, mirror half of them, batches of 144 as
-float32 in [-1, 1]. Rounds are interleaved, so that a busy machine slows all of them alike; what is printed are medians
-over rounds.
+float32 in [-1, 1]; the caches hold the same files, or the pictures decoded already. In every process torch computes
+with one thread, as a DataLoader's workers do and as Ray sets it for a worker of one core. Rounds are interleaved, so
+that a busy machine slows all of them alike; what is printed are medians over rounds.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,7 +28,8 @@ from torchvision.transforms.v2 import Compose, Normalize, PILToTensor, RandomHor
 from aligngan.images import to_unit_range
 from loaders import sysu_mm01
 from loaders.batches import Backend, Batch, BatchLoader
-from loaders.config import SyntheticSettings
+from loaders.cache import open_files
+from loaders.config import DataSettings, SyntheticSettings
 from loaders.plan import BatchPlan
 from loaders.synthetic import make
 
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batches", type=int, default=12, help="timed batches of a round")
     options = parser.parse_args()
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as open_loaders:
         make(folder, SyntheticSettings(persons=48))
         pictures = sysu_mm01.read(folder).train
@@ -114,11 +118,20 @@ def main() -> None:
         }
         plan = BatchPlan(pictures, PERSONS, EACH, seed=0, image_size=IMAGE_SIZE)
         backends: tuple[Backend, ...] = ("threads", "dali-cpu")
-        for backend in backends:
-            loader = open_loaders.enter_context(
-                BatchLoader(plan, backend, IMAGE_SIZE, rank=0, world=1, first_step=0, threads=options.threads)
-            )
-            ways[backend] = lambda loader=loader: timed(normalised(loader), [], options.batches)  # type: ignore[misc]
+        kept: tuple[Literal["none", "files", "decoded"], ...] = ("none", "files", "decoded")
+        for cache in kept:
+            settings = DataSettings(root=folder, image_size=IMAGE_SIZE, cache=cache, threads=options.threads)
+            begun = perf_counter()
+            files = open_loaders.enter_context(open_files(settings, pictures))
+            if cache != "none":
+                seconds = perf_counter() - begun
+                print(f"cache of {cache}: {len(pictures)} pictures in {seconds:.1f} s", flush=True)
+            for backend in backends:
+                loader = open_loaders.enter_context(
+                    BatchLoader(plan, backend, IMAGE_SIZE, 0, 1, first_step=0, threads=options.threads, files=files)
+                )
+                name = backend if cache == "none" else f"{backend}, {cache}"
+                ways[name] = lambda loader=loader: timed(normalised(loader), [], options.batches)  # type: ignore[misc]
         results: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
         for _ in range(options.rounds):
             for name, run in ways.items():

@@ -53,23 +53,44 @@ def test_a_killed_training_resumes_and_ends_like_an_uninterrupted_one(local_ray:
     assert losses(folder) == losses(whole)
 
 
-def test_a_terminated_training_stops_its_workers_and_says_so(tmp_path: Path) -> None:
-    process = start(toy_command(tmp_path, "stopped", sleep=0.5, iterations=1000))
-    wait_for_checkpoint(RunFolder(str(tmp_path / "stopped")), process)
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_told_to_stop_saves_where_it_is(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    process = start(toy_command(tmp_path, "stopped", sleep=0.3, every=3, iterations=1000))
+    folder = RunFolder(str(tmp_path / "stopped"))
+    wait_for_checkpoint(folder, process)
     family = descendants(process.pid)
-    process.send_signal(signal.SIGTERM)
-    status, _, err = finish(process)
-    assert status == 130
-    assert err.strip().endswith("interrupted")
+    process.send_signal(number)
+    ended, _, err = finish(process)
+    assert ended == status
+    last = max(iteration for iteration, _ in losses(folder))
+    assert err.strip().splitlines()[-1] == f"stopped by {number.name}, with a checkpoint of iteration {last}"
+    assert newest_checkpoint(folder) == f"step_{last:09d}"
     assert "Traceback" not in err
     wait_until_gone(family)
+
+
+def test_a_training_that_is_told_twice_stops_at_once(tmp_path: Path) -> None:
+    process = start(toy_command(tmp_path, "stopped", sleep=20.0, every=1, iterations=1000))
+    while not RunFolder(str(tmp_path / "stopped")).exists("started"):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None, "it waits for a checkpoint"
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    status, _, err = finish(process)
+    assert status == 130
+    assert "stopped by SIGINT" in err
+    assert "checkpoint" not in err
+    assert time.monotonic() - began < 15
 
 
 def test_a_submitted_job_streams_its_progress(head: dict[str, str], tmp_path: Path) -> None:
     status, out, err = finish(ray_job(head, "submit", "--", *toy_command(tmp_path, "job")))
     assert status == 0, out + err
     lines = out.splitlines()
-    assert any(line.startswith("iteration 8 of 8  loss ") for line in lines)
+    assert any(line.startswith("iteration 8 of 8  workers 2  loss ") for line in lines)
     assert "checkpoint at iteration 8" in lines
     assert newest_checkpoint(RunFolder(str(tmp_path / "job"))) == "step_000000008"
 
@@ -80,11 +101,17 @@ def test_a_submitted_job_fails_with_its_training(head: dict[str, str], tmp_path:
     assert "failed: worker 1 failed: ValueError: the toy broke on purpose\n\nTraceback" in out
 
 
-def test_a_stopped_job_aborts_cleanly(head: dict[str, str], tmp_path: Path) -> None:
-    command = toy_command(tmp_path, "stopped", sleep=0.5, iterations=1000)
-    job = ray_job(head, "submit", "--submission-id", "to-be-stopped", "--", *command)
-    wait_for_checkpoint(RunFolder(str(tmp_path / "stopped")), job)
+def test_a_stopped_job_ends_with_a_checkpoint(head: dict[str, str], tmp_path: Path) -> None:
+    command = toy_command(tmp_path, "stopped", sleep=0.2, every=5, iterations=1000)
+    folder = RunFolder(str(tmp_path / "stopped"))
+    wait = '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "60"}}'
+    submit = ["submit", "--runtime-env-json", wait, "--submission-id", "to-be-stopped", "--", *command]
+    job = ray_job(head, *submit)
+    wait_for_checkpoint(folder, job)
     assert finish(ray_job(head, "stop", "to-be-stopped"))[0] == 0
     finish(job)
-    assert "interrupted" in finish(ray_job(head, "logs", "to-be-stopped"))[1]
+    logs = finish(ray_job(head, "logs", "to-be-stopped"))[1]
+    last = max(iteration for iteration, _ in losses(folder))
+    assert f"stopped by SIGTERM, with a checkpoint of iteration {last}" in logs
+    assert newest_checkpoint(folder) == f"step_{last:09d}"
     assert "was stopped" in finish(ray_job(head, "status", "to-be-stopped"))[1]

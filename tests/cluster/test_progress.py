@@ -34,6 +34,13 @@ def test_a_training_started_over_supersedes_everything(tmp_path: Path) -> None:
     assert read_metrics(folder_with(tmp_path, train(10), train(20), *again)) == again
 
 
+def test_what_a_recovery_cost_is_kept_and_supersedes_nothing(tmp_path: Path) -> None:
+    recovery = {"kind": "recovery", "iteration": 10, "lost_iterations": 10, "recovery_seconds": 12.5, "workers": 2}
+    records = read_metrics(folder_with(tmp_path, train(10), train(20, loss=7.0), train(20), recovery, train(30)))
+    assert records == [train(10), train(20), recovery, train(30)]
+    assert describe(recovery) == "recovery at iteration 10  lost_iterations 10  recovery_seconds 12.5  workers 2"
+
+
 def test_records_of_several_kinds_at_one_iteration_are_all_kept(tmp_path: Path) -> None:
     records = [train(10), {"kind": "checkpoint", "iteration": 10}, {"kind": "evaluation", "iteration": 10}]
     assert read_metrics(folder_with(tmp_path, *records)) == records

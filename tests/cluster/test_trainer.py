@@ -76,7 +76,7 @@ def test_a_lost_worker_is_replaced_and_the_run_ends_alike(
 ) -> None:
     folder = RunFolder(str(tmp_path / "run"))
     run_toy(folder, every=4, die_once_at=6, sleep=0.5)
-    assert folder.exists("died")
+    assert folder.exists("die")
     torch.testing.assert_close(final_weights(folder), final_weights(finished[0]), rtol=0, atol=0)
     assert b'"failure"' in folder.read_bytes("metrics.jsonl")
     assert losses(folder) == losses(finished[0])

@@ -6,6 +6,7 @@ Run as a command it is what a user's command is: `python -m tests.cluster.toy ST
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -13,11 +14,13 @@ import ray.train
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from cluster.best import Best, keep_best
 from cluster.checkpoints import load_newest_checkpoint, report_checkpoint
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import connect
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, Interrupted
 from cluster.folder import RunFolder, run_folder
+from cluster.interruption import Interruption
 from cluster.progress import report_metrics, show_progress
 from cluster.trainer import fit
 
@@ -28,11 +31,21 @@ DEFAULTS: dict[str, Any] = {
     "fail_at": -1,
     "error": "ValueError",
     "die_once_at": -1,
+    "hang_once_at": -1,
+    "terminate_once_at": -1,
+    "hang_timeout": 300.0,
+    "weights": 4,
+    "scores": "",
+    "max_failures": 1,
+    "workers": "2",
+    "start_timeout": 120.0,
+    "grow_every": 60.0,
 }
 
 
 def loop(config: dict[str, Any]) -> None:
-    folder, rank = RunFolder(config["folder"]), ray.train.get_context().get_world_rank()
+    folder, context = RunFolder(config["folder"]), ray.train.get_context()
+    rank, world = context.get_world_rank(), context.get_world_size()
     torch.manual_seed(0)
     model = torch.nn.Linear(4, 1)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
@@ -42,31 +55,73 @@ def loop(config: dict[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizer"])
         iteration = state["iteration"]
     replicas = DistributedDataParallel(model)
-    while iteration < config["iterations"]:
-        inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(100 * iteration + rank))
-        loss = (replicas(inputs) - inputs.sum(1, keepdim=True)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        iteration += 1
-        time.sleep(config["sleep"])
-        if iteration == config["fail_at"] and rank == 1:
-            raise {"ValueError": ValueError, "RuntimeError": RuntimeError}[config["error"]]("the toy broke on purpose")
-        if iteration == config["die_once_at"] and rank == 1 and not folder.exists("died"):
-            folder.write_bytes("died", b"")
-            os.kill(os.getpid(), signal.SIGKILL)
-        report_metrics(
-            {"kind": "train", "iteration": iteration, "iterations": config["iterations"], "loss": loss.item()}
-        )
-        if iteration % config["every"] == 0:
-            report_checkpoint(
-                {"iteration": iteration, "model": model.state_dict(), "optimizer": optimizer.state_dict()}, iteration
-            )
+    run = RunSettings(hang_timeout=config["hang_timeout"], collective_timeout=60)
+    scores = [float(score) for score in config["scores"].split()]
+    best = Best(folder, "score" if scores else None)
+    with Interruption(run, iteration) as interruption:
+        while iteration < config["iterations"]:
+            inputs = batch(iteration, rank, world)
+            loss = (replicas(inputs) - inputs.sum(1, keepdim=True)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            iteration += 1
+            folder.write_bytes("started", b"")
+            time.sleep(config["sleep"])
+            misbehave(config, iteration, rank, folder)
+            decision = interruption.after(iteration)
+            record = {"iteration": iteration, "iterations": config["iterations"], "workers": world}
+            report_metrics({"kind": "train", **record, "loss": loss.item()})
+            improved = best.improves({"score": scores[iteration - 1]}) if scores else None
+            if iteration % config["every"] == 0 or decision.saves or improved:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                state |= {"iteration": iteration, "ballast": torch.zeros(config["weights"])}
+                then = keep_best if improved else None
+                with interruption.saving():
+                    report_checkpoint(state, iteration, improved, wait=decision.saves, then=then)
+            if decision.leaves:
+                interruption.leave()
+
+
+def batch(iteration: int, rank: int = 0, world: int = 1) -> torch.Tensor:
+    """Return a worker's share of an iteration's 16 rows."""
+    rows = torch.randn(16, 4, generator=torch.Generator().manual_seed(iteration))
+    return rows.chunk(world)[rank]
+
+
+def misbehave(config: dict[str, Any], iteration: int, rank: int, folder: RunFolder) -> None:
+    """Fail on worker 1 as configured; what happens once leaves a file in the run folder."""
+    if rank != 1:
+        return
+    if iteration == config["fail_at"]:
+        raise {"ValueError": ValueError, "RuntimeError": RuntimeError}[config["error"]]("the toy broke on purpose")
+    for way, signal_number in (("die", signal.SIGKILL), ("terminate", signal.SIGTERM), ("hang", None)):
+        if iteration == config[f"{way}_once_at"] and not folder.exists(way):
+            folder.write_bytes(way, b"")
+            if signal_number is None:
+                hang()
+            else:
+                os.kill(os.getpid(), signal_number)
+
+
+def hang() -> None:
+    threading.Event().wait()
 
 
 def main(storage: str, name: str, *settings: str) -> int:
     config = DEFAULTS | {key: type(DEFAULTS[key])(value) for key, value in (text.split("=") for text in settings)}
-    run = RunSettings(name=name, storage=storage, workers=2, gpu="no", if_exists="resume", max_failures=1)
+    workers = config["workers"]
+    run = RunSettings(
+        name=name,
+        storage=storage,
+        workers=workers if ":" in workers else int(workers),
+        gpu="no",
+        if_exists="resume",
+        max_failures=config["max_failures"],
+        start_timeout=config["start_timeout"],
+        grow_every=config["grow_every"],
+        collective_timeout=60,
+    )
     folder = run_folder(run, "toy")
     try:
         with connect(run), show_progress() as show:
@@ -77,9 +132,9 @@ def main(storage: str, name: str, *settings: str) -> int:
     except ClusterError as error:
         print(f"failed: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return interrupted.status
     return 0
 
 

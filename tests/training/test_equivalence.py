@@ -15,12 +15,12 @@ from aligngan.training.state import TrainingState
 from loaders.catalog import open_dataset
 
 METHODS = ["aligngan", "aligngan-minus", "pixalign", "featalign", "baseline"]
-ITERATIONS = 5
+ITERATIONS = 4
 State = dict[str, torch.Tensor]
 
 
 def small(method: str, data: list[str]) -> Config:
-    """The demo's recipe in float32 with dropout off, at a size that trains five iterations in a second."""
+    """The demo's recipe in float32 with dropout off, at a size that trains four iterations in a second."""
     return resolve(
         "demo",
         overrides=[

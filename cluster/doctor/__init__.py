@@ -1,0 +1,1 @@
+"""Examination of a cluster before a training is trusted to it."""

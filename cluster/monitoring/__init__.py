@@ -1,0 +1,1 @@
+"""What can be seen of a training: Prometheus and Grafana, their configuration, dashboards and alert rules."""

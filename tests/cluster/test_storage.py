@@ -1,0 +1,173 @@
+"""Storage that is full, away for a while, or asked to keep the best."""
+
+import contextlib
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ray.train import Checkpoint
+
+from cluster import patience
+from cluster.best import best_checkpoint, keep_best
+from cluster.checkpoints import (
+    STATE,
+    _upload,
+    checkpoint_names,
+    load_checkpoint,
+    newest_checkpoint,
+    verify_checkpoint,
+    write_checkpoint,
+)
+from cluster.config import CheckpointSettings, RunSettings
+from cluster.errors import StorageFull, TrainingFailed
+from cluster.folder import RunFolder
+from cluster.progress import MetricsFile, parse_lines
+from cluster.trainer import fit
+from tests.cluster import toy
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no mount: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def fill(file: Path) -> None:
+    """Write zeros until the disk is full."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+
+
+def saved_state(folder: Path, size: int) -> Checkpoint:
+    folder.mkdir(exist_ok=True)
+    torch.save({"ballast": torch.zeros(size // 4)}, folder / STATE)
+    return Checkpoint(str(folder))
+
+
+def upload(folder: RunFolder, iteration: int, local: Checkpoint, seconds: float = 0.0, then: Any = None) -> None:
+    _upload(folder, {"kind": "checkpoint", "iteration": iteration}, seconds, then, local, f"step_{iteration:09d}")
+
+
+def test_a_full_disk_is_an_error_that_says_what_is_left_and_leaves_it_whole(small_disk: Path, tmp_path: Path) -> None:
+    folder, local = RunFolder(str(small_disk / "run")), saved_state(tmp_path / "local", int(1.5 * MEGABYTE))
+    upload(folder, 1, local)
+    upload(folder, 2, local)
+    with pytest.raises(StorageFull, match=r"no room for step_000000003.*step_000000002 is whole.*checkpoint\.keep"):
+        upload(folder, 3, local, seconds=100)
+    assert checkpoint_names(folder) == ["step_000000001", "step_000000002"]
+    verify_checkpoint(folder, "step_000000002")
+
+
+def test_metrics_survive_a_disk_that_was_full_for_a_while(small_disk: Path) -> None:
+    class Blank:
+        def read(self, name: str) -> None: ...
+
+        take = read
+
+    (small_disk / "ballast").write_bytes(b"")
+    file = MetricsFile(small_disk / "metrics.jsonl", Blank())  # type: ignore[arg-type]
+    file.after_report(None, [{"iteration": 1, "text": "a" * 5000}], None)
+    fill(small_disk / "ballast")
+    file.after_report(None, [{"iteration": 2, "text": "b" * 5000}], None)
+    (small_disk / "ballast").unlink()
+    file.after_report(None, [{"iteration": 3, "text": "c" * 5000}], None)
+    records = parse_lines((small_disk / "metrics.jsonl").read_bytes())
+    assert [record["iteration"] for record in records] == [1, 2, 3]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_training_on_a_full_disk_ends_with_the_last_checkpoint_intact(local_ray: None, small_disk: Path) -> None:
+    folder = RunFolder(str(small_disk / "run"))
+    config = toy.DEFAULTS | {"folder": folder.location, "every": 2, "iterations": 20, "sleep": 0.3, "weights": 350_000}
+    run = RunSettings(workers=2, gpu="no", max_failures=3)
+    with pytest.raises(TrainingFailed, match=r"no room for step_000000006.*step_000000004 is whole"):
+        fit(toy.loop, config, run=run, checkpoint=CheckpointSettings(keep=5), folder=folder)
+    assert newest_checkpoint(folder) == "step_000000004"
+    assert load_checkpoint(folder, "step_000000004")["iteration"] == 4
+    records = parse_lines(folder.read_bytes("metrics.jsonl"))
+    assert sum(record["kind"] == "failure" for record in records) == 1, "a full disk is not tried again"
+
+
+def test_storage_that_is_away_for_a_while_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "FIRST_DELAY", 0.05)
+    folder, local = RunFolder(str(tmp_path / "run")), saved_state(tmp_path / "local", 1000)
+    failures = [OSError(errno.EIO, "input/output error"), OSError("the network is away")]
+    whole = RunFolder.upload
+
+    def flaky(self: RunFolder, source: Path, name: str) -> None:
+        if failures:
+            raise failures.pop()
+        whole(self, source, name)
+
+    monkeypatch.setattr(RunFolder, "upload", flaky)
+    upload(folder, 1, local, seconds=10)
+    assert not failures
+    verify_checkpoint(folder, "step_000000001")
+
+
+def test_storage_that_stays_away_is_given_up_after_the_set_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_DELAY", 0.05)
+
+    def away(self: RunFolder, source: Path, name: str) -> None:
+        raise OSError(errno.ETIMEDOUT, "timed out")
+
+    monkeypatch.setattr(RunFolder, "upload", away)
+    with pytest.raises(OSError, match="timed out"):
+        upload(RunFolder(str(tmp_path / "run")), 1, saved_state(tmp_path / "local", 1000), seconds=0.3)
+
+
+def test_the_best_checkpoint_outlives_the_newest_ones(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "run"))
+    for iteration, score in ((10, 3.0), (20, 5.0), (30, 4.0)):
+        local = Path(saved_state(tmp_path / f"local{iteration}", 100 * iteration).path)
+        write_checkpoint(folder, f"step_{iteration:09d}", local, {"iteration": iteration, "R1": score})
+        if score != 4.0:
+            keep_best(folder, iteration)
+    folder.delete("step_000000020")
+    assert best_checkpoint(folder) == "best_000000020"
+    assert verify_checkpoint(folder, "best_000000020")["metrics"]["R1"] == 5.0
+    assert len(load_checkpoint(folder, "best_000000020")["ballast"]) == 500
+    assert [name for name in folder.list() if name.startswith("best")] == ["best_000000020"]
+    assert newest_checkpoint(folder) == "step_000000030", "resuming takes the newest, not the best"
+
+
+def test_a_damaged_best_checkpoint_is_none(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "run"))
+    write_checkpoint(folder, "step_000000010", Path(saved_state(tmp_path / "local", 100).path), {"iteration": 10})
+    keep_best(folder, 10)
+    folder.write_bytes(f"best_000000010/{STATE}", b"cut off")
+    assert best_checkpoint(folder) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_run_keeps_its_best_checkpoint_over_a_resume(local_ray: None, tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path / "run"))
+    scores = {"scores": "5 1 7 2 6 3"}
+    run = RunSettings(workers=2, gpu="no", max_failures=0)
+    for iterations in (4, 6):
+        config = toy.DEFAULTS | scores | {"folder": folder.location, "every": 1, "iterations": iterations}
+        fit(toy.loop, config, run=run, checkpoint=CheckpointSettings(keep=1, best="score"), folder=folder)
+    assert best_checkpoint(folder) == "best_000000003"
+    assert checkpoint_names(folder) == ["step_000000006"]
