@@ -1,0 +1,103 @@
+"""Whether what the manifests refer to exists: claims, accounts, classes, secrets, pods that policies speak of."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from tests.k8s.kuberay import head_pod, worker_pod
+from tests.k8s.manifests import APPLIED, ROOT, SIZES, Object, of_kind, ray_cluster_specs, render, render_folder
+
+MADE_BY_HAND = {"aligngan-redis", "aligngan-object-store"}
+"""Secrets that docs/kubernetes.md says how to make."""
+
+
+def pods(objects: list[Object]) -> list[Object]:
+    """All pods that objects lead to."""
+    found: list[Object] = [{"metadata": {}} | pod for pod in of_kind(objects, "Pod")]
+    for owner in (*of_kind(objects, "Job"), *of_kind(objects, "StatefulSet")):
+        found.append(owner["spec"]["template"])
+    for spec in ray_cluster_specs(objects):
+        found += [
+            head_pod(spec, "cluster"),
+            *(worker_pod(spec, group, "cluster") for group in spec["workerGroupSpecs"]),
+        ]
+    return found
+
+
+def installed(name: str) -> list[Object]:
+    """What is in the namespace when a kustomization is applied: itself and the overlay it belongs to."""
+    size = name.partition("/")[0]
+    return render(size) if size == name else render(size) + render(name)
+
+
+def selected(selector: Object, pod: Object) -> bool:
+    return selector.get("matchLabels", {}).items() <= pod["metadata"]["labels"].items()
+
+
+def test_claims_accounts_and_classes_that_pods_name_exist() -> None:
+    for name in APPLIED:
+        objects = installed(name)
+        names = {
+            kind: {found["metadata"]["name"] for found in of_kind(objects, kind)}
+            for kind in ("PersistentVolumeClaim", "ServiceAccount", "PriorityClass")
+        }
+        names["ServiceAccount"].add("cluster")  # the operator makes it for an autoscaler
+        for pod in pods(render(name)):
+            spec = pod["spec"]
+            assert spec["serviceAccountName"] in names["ServiceAccount"], name
+            assert spec.get("priorityClassName", "aligngan-head") in names["PriorityClass"], name
+            for volume in spec.get("volumes", []):
+                if "persistentVolumeClaim" in volume:
+                    assert volume["persistentVolumeClaim"]["claimName"] in names["PersistentVolumeClaim"], name
+            mounted = {mount["name"] for container in spec["containers"] for mount in container["volumeMounts"]}
+            declared = {volume["name"] for volume in spec.get("volumes", [])} | {"data"}
+            assert mounted <= declared, name
+
+
+def test_no_manifest_holds_a_secret_and_those_that_are_named_are_documented() -> None:
+    documented = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for name in APPLIED:
+        assert not of_kind(render(name), "Secret"), name
+        for pod in pods(render(name)):
+            for container in pod["spec"]["containers"]:
+                for entry in container.get("env", []):
+                    if secret := entry.get("valueFrom", {}).get("secretKeyRef"):
+                        assert secret["name"] == "cluster" or secret["name"] in MADE_BY_HAND, entry
+    for secret in MADE_BY_HAND:
+        assert f"create secret generic {secret}" in documented
+
+
+def test_policies_deny_by_default_and_every_other_policy_speaks_of_pods_that_exist() -> None:
+    for size in SIZES:
+        everything = [found for name in APPLIED if name.partition("/")[0] == size for found in render(name)]
+        for policy in of_kind(everything, "NetworkPolicy"):
+            selector = policy["spec"]["podSelector"]
+            if policy["metadata"]["name"] == "default-deny":
+                assert selector == {}
+                assert set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+                assert not {"ingress", "egress"} & policy["spec"].keys()
+            else:
+                name = policy["metadata"]["name"]
+                # Its pods are people's own.
+                assert name == "job-client" or any(selected(selector, pod) for pod in pods(everything)), name
+
+
+def test_the_object_store_takes_the_claims_place(tmp_path: Path) -> None:
+    folder = tmp_path / "overlay"
+    folder.mkdir()
+    relative = Path(os.path.relpath(ROOT / "k8s", folder))
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(relative / "overlays" / "dev" / "cluster")],
+        "components": [str(relative / "components" / "object-store")],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (spec,) = ray_cluster_specs(render_folder(folder))
+    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "aligngan-object-store"}}]
+        assert "ALIGNGAN_RUNS" not in {entry["name"] for entry in container["env"]}
+        assert "runs" not in {entry["name"] for entry in (*container["volumeMounts"], *pod["volumes"])}
