@@ -21,9 +21,15 @@ class ConfigError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: `1e-4` is a number here, which YAML 1.1 reads as text."""
+    """YAML as people write it: `1e-4` is a number here, and `1:2` is text, which YAML 1.1 reads in base sixty."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - yaml's own name and kind
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:int"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+$"),

@@ -46,6 +46,12 @@ def test_exponents_without_a_point_are_numbers() -> None:
     assert resolve("demo", overrides=["optimizer.pixel_lr=1e-4"]).optimizer.pixel_lr == 1e-4
 
 
+def test_a_range_of_workers_is_text_and_not_a_number_in_base_sixty() -> None:
+    config = resolve("demo", overrides=["run.workers=1:2"])
+    assert (config.run.min_workers, config.run.max_workers, config.run.elastic) == (1, 2, True)
+    assert resolve("demo", overrides=["run.workers=4"]).run.workers == 4
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     assert message("loss.lamda_id_pix=1") == "loss.lamda_id_pix: no such key; did you mean loss.lambda_id_pix?"
     assert "did you mean run.workers?" in message("workers=2")
