@@ -8,6 +8,7 @@ from aligngan.config.schema import Config
 from loaders.catalog import open_dataset
 from loaders.config import DataSettings
 from loaders.dataset import DatasetError
+from loaders.storage import is_remote
 from loaders.synthetic import default_root
 from loaders.synthetic.population import populate
 
@@ -65,7 +66,7 @@ def _files(config: Config) -> Iterator[str]:
     if root is None:
         if config.data.name != "synthetic":
             yield f"data.root: found null, accepted: the folder that holds {config.data.name}"
-    elif config.data.name != "synthetic" and not Path(root).is_dir():
+    elif config.data.name != "synthetic" and not is_remote(root) and not Path(root).is_dir():
         yield f"data.root: no folder {root}, accepted: the folder that holds {config.data.name}"
 
 

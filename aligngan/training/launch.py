@@ -1,6 +1,7 @@
 """From a checked configuration to a finished run: what happens on the machine where the command was typed."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +13,10 @@ from aligngan.training.summary import finish, print_summary
 from cluster.connection import connect
 from cluster.errors import ClusterError, Interrupted
 from cluster.folder import RunFolder, run_folder
-from cluster.progress import show_progress
+from cluster.progress import Record, show_progress
 from cluster.trainer import fit
 from loaders.dataset import DatasetError
+from loaders.storage import is_remote
 from loaders.synthetic import ensure
 from loaders.synthetic.terminal import progress_bar
 
@@ -26,13 +28,12 @@ def launch(config: Config) -> int:
         The command's exit status: 0 done, 1 failed (the reason is printed), 130 by Ctrl-C, 143 by SIGTERM.
     """
     try:
-        folder = run_folder(config.run, f"{config.method}-{config.data.name}")
-        resuming = folder.claim(config.run.if_exists)
-        config = _located(config, folder)
-        folder.write_bytes(CONFIG_FILE, dump(config).encode())
+        config, folder, resuming = claim(config)
         print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
         try:
-            _train(config, folder)
+            make_data(config)
+            with connect(config.run), show_progress() as on_report:
+                train(config, folder, on_report)
         except KeyboardInterrupt as interrupted:
             what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
             print(f"{what}; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
@@ -44,22 +45,41 @@ def launch(config: Config) -> int:
     return 0
 
 
-def _train(config: Config, folder: RunFolder) -> None:
+def claim(config: Config) -> tuple[Config, RunFolder, bool]:
+    """Make the run folder that a configuration names, and write the configuration to it.
+
+    Returns:
+        the configuration with paths that mean the same on every worker, the folder, and whether it holds a run that
+        is to be resumed.
+
+    Raises:
+        RunExists: where it holds a run that is not to be resumed.
+    """
+    folder = run_folder(config.run, f"{config.method}-{config.data.name}")
+    resuming = folder.claim(config.run.if_exists)
+    config = located(config, folder)
+    folder.write_bytes(CONFIG_FILE, dump(config).encode())
+    return config, folder, resuming
+
+
+def make_data(config: Config) -> None:
+    """Make the synthetic set where it is missing; workers make it too on their nodes, here it can be watched."""
     if config.data.name == "synthetic":
-        # Workers make it too where it is missing on their node; here the making can be watched.
         with progress_bar(Console(stderr=True)) as progress:
             ensure(config.data.synthetic, config.data.root, progress)
-    task = {"config": config.model_dump(mode="json"), "folder": folder.location}
-    with connect(config.run), show_progress() as on_report:
-        fit(
-            train_on_worker,
-            task,
-            run=config.run,
-            checkpoint=config.checkpoint,
-            folder=folder,
-            on_report=on_report,
-            counts=worker_counts(config),
-        )
+
+
+def train(config: Config, folder: RunFolder, on_report: Callable[[Record], None]) -> None:
+    """Train on the connected cluster, in a folder that was claimed; what it raises is that of `cluster.trainer.fit`."""
+    fit(
+        train_on_worker,
+        {"config": config.model_dump(mode="json"), "folder": folder.location},
+        run=config.run,
+        checkpoint=config.checkpoint,
+        folder=folder,
+        on_report=on_report,
+        counts=worker_counts(config),
+    )
 
 
 def worker_counts(config: Config) -> list[int]:
@@ -71,17 +91,21 @@ def worker_counts(config: Config) -> list[int]:
     return [size for size in sizes if not any(persons % size for persons in batches)]
 
 
-def _located(config: Config, folder: RunFolder) -> Config:
-    """The configuration with the run's name, and paths that mean the same in every worker's working directory."""
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or is_remote(path) else str(Path(path).absolute())
+
+
+def located(config: Config, folder: RunFolder) -> Config:
+    """Return the configuration with the run's name, and paths that mean the same in any working directory."""
     data, backbone = config.data, config.backbone
-    root = None if data.root is None else str(Path(data.root).absolute())
+    root, cache_folder = (_absolute(path) for path in (data.root, data.cache_folder))
     weights = backbone.weights
     if weights not in ("imagenet", "none"):
         weights = str(Path(weights).absolute())
     return config.model_copy(
         update={
             "run": config.run.model_copy(update={"name": folder.name, "storage": folder.storage}),
-            "data": data.model_copy(update={"root": root}),
+            "data": data.model_copy(update={"root": root, "cache_folder": cache_folder}),
             "backbone": backbone.model_copy(update={"weights": weights}),
         }
     )

@@ -1,1 +1,0 @@
-"""Sweeps: many trainings with other weights, and what comes of them."""
