@@ -63,17 +63,19 @@ class _Normalise(torch.autograd.Function):
         gradient = gradients[0].contiguous(memory_format=torch.channels_last)
         rows, given = (values.permute(0, 2, 3, 1).view(n, h * w, c) for values in (maps, gradient))
         total = given.sum(1, dtype=mean.dtype)
-        # Of the gradient with the normalised map: what moving the mean and the variance takes away again.
-        along = ((given * rows).sum(1, dtype=mean.dtype) - mean * total) * rstd
+        # Centred first: the difference of two sums would lose digits where the mean is large.
+        centred = rows - mean.to(maps.dtype).unsqueeze(1)
+        # Of the gradient with the normalised map: what moving the variance takes away again.
+        along = (given * centred).sum(1, dtype=mean.dtype) * rstd
         of_weight = along.sum(0) if ctx.needs_input_grad[1] else None
         of_bias = total.sum(0) if ctx.needs_input_grad[2] else None
         if not ctx.needs_input_grad[0]:
             return None, of_weight, of_bias, None
         scale = weight * rstd
         slope = -scale * rstd * along / (h * w)
-        shift = -scale * total / (h * w) - slope * mean
+        shift = -scale * total / (h * w)
         scale, slope, shift = (values.to(maps.dtype).unsqueeze(1) for values in (scale, slope, shift))
-        of_maps = torch.addcmul(shift, given, scale).addcmul_(rows, slope)
+        of_maps = torch.addcmul(shift, given, scale).addcmul_(centred, slope)
         return of_maps.view(n, h, w, c).permute(0, 3, 1, 2), of_weight, of_bias, None
 
 

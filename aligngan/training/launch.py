@@ -20,6 +20,9 @@ from loaders.storage import is_remote
 from loaders.synthetic import ensure
 from loaders.synthetic.terminal import progress_bar
 
+EXPECTED = (ClusterError, DatasetError)
+"""What ends a training with a message instead of a traceback."""
+
 
 def launch(config: Config) -> int:
     """Train as configured, print the scores and where the run is kept.
@@ -38,7 +41,7 @@ def launch(config: Config) -> int:
             what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
             print(f"{what}; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
             return interrupted.status if isinstance(interrupted, Interrupted) else 130
-    except (ClusterError, DatasetError) as error:
+    except EXPECTED as error:
         print(f"training failed: {error}", file=sys.stderr)
         return 1
     print_summary(finish(folder, config.train.iterations), folder)

@@ -8,9 +8,15 @@ from tests.k8s.manifests import Object, environment, ray_container
 
 
 def arguments(job: Object) -> list[str]:
-    """Return the words of a RayJob's entrypoint as the shell on the head splits and completes them."""
+    """Return the words of a RayJob's command as the shell on the head splits and completes them.
+
+    Of an entrypoint that goes on with what was begun, those of the first time.
+    """
     head = environment(ray_container(job["spec"]["rayClusterSpec"]["headGroupSpec"]))
-    return shlex.split(Template(job["spec"]["entrypoint"]).substitute(head))
+    text = Template(job["spec"]["entrypoint"]).substitute(head)
+    if text.startswith("if "):
+        text = text.partition("else exec ")[2].removesuffix("; fi")
+    return shlex.split(text)
 
 
 def run_settings(job: Object) -> RunSettings:
@@ -29,4 +35,10 @@ def run_settings(job: Object) -> RunSettings:
 
         given = evaluation_parser().parse_intermixed_args(words[3:])
         return resolve("demo", None, [text for text in given.sources if text.startswith("run.")]).run
+    if words[2] == "tune.sweep":
+        from tune.settings import base_config, read_space
+        from tune.sweep import parser as sweep_parser
+
+        given = sweep_parser().parse_intermixed_args(words[3:])
+        return base_config(read_space(given.space), given.preset, given.config, tuple(given.overrides)).run
     raise AssertionError(f"no such command among the manifests' jobs: {words[2]}")

@@ -1,8 +1,8 @@
 """A pod of the manifests as processes of this machine, with what the container runtime would give it.
 
 Its first container's command, arguments and environment are taken as they are. It runs as the user that the manifests
-name, without capabilities, as process 1 of its own process namespace, on a read-only root: this machine's files stand
-in for the image. Empty directories are memory of their size, claims are folders, names of services come from
+name, without capabilities, in a process namespace of its own, on a read-only root: this machine's files stand in for
+the image. Empty directories are memory of their size, claims are folders, names of services come from
 /etc/hosts, and the network is that of a host made by tests/cluster/network.py.
 """
 
@@ -38,6 +38,7 @@ class LocalPod:
         self, pod: Object, host: Host, directory: Path, claims: dict[str, Path], names: dict[str, str], secret: str
     ) -> None:
         self.pod, self.host = pod, host
+        self._shared = pod["spec"].get("shareProcessNamespace", False)
         container = pod["spec"]["containers"][0]
         self.environment = {entry["name"]: entry.get("value", secret) for entry in container.get("env", [])} | {
             "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
@@ -55,7 +56,10 @@ class LocalPod:
             # The folders that stand in for the image where a memory disk hides them.
             *_kept(root),
             f"mount -o remount,ro {root}" if container["securityContext"]["readOnlyRootFilesystem"] else "true",
-            f"exec chroot {root} {shlex.join(self._as_user(command))}",
+            # What stands for the sandbox's process 1 takes leave of processes whose parents are gone.
+            f"chroot {root} {shlex.join(self._as_user(command))} & wait $!"
+            if self._shared
+            else f"exec chroot {root} {shlex.join(self._as_user(command))}",
         ]
         self.process = host.run(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", "\n".join(script)),
@@ -63,24 +67,25 @@ class LocalPod:
 
     def run(self, *command: str) -> "subprocess.Popen[str]":
         """Start a command in the pod, as `kubectl exec` does."""
-        return self.host.run("nsenter", "-t", str(self.first_process()), "-m", "-p", "-r", *self._as_user([*command]))
+        return self.host.run("nsenter", "-t", str(self.main_process()), "-m", "-p", "-r", *self._as_user([*command]))
 
-    def first_process(self) -> int:
-        """Return process 1 of the pod, by its number on this machine."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="utf-8")
-        return int(children.split()[0])
+    def main_process(self) -> int:
+        """Return the container's first process, which gets the kubelet's signals, by its number on this machine."""
+        first = _children(self.process.pid)[0]
+        return _children(first)[0] if self._shared else first
 
     def terminate(self) -> int:
-        """Send SIGTERM to process 1 as the kubelet does, SIGKILL after the grace period; return its exit status.
+        """Send SIGTERM as the kubelet does, and SIGKILL after the grace period; return the exit status.
 
         Raises:
             subprocess.TimeoutExpired: where the grace period was not enough.
         """
-        os.kill(self.first_process(), signal.SIGTERM)
+        main = self.main_process()
+        os.kill(main, signal.SIGTERM)
         try:
             return self.process.wait(timeout=self.pod["spec"]["terminationGracePeriodSeconds"])
         except subprocess.TimeoutExpired:
-            os.kill(self.first_process(), signal.SIGKILL)
+            os.kill(main, signal.SIGKILL)
             raise
 
     def _as_user(self, command: list[str]) -> list[str]:
@@ -91,6 +96,11 @@ class LocalPod:
             *("setpriv", *user, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"),
             *("env", "-i", f"--chdir={WORKING_DIRECTORY}", *assignments, *command),
         ]
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process, the oldest first."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
 
 
 def _image(root: Path, directory: Path) -> list[str]:

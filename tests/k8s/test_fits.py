@@ -14,8 +14,8 @@ def ray_nodes(spec: Object) -> list[dict[str, float]]:
     nodes = []
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         parameters = ray_start_parameters(spec, group, "name")
-        offer = {"CPU": float(parameters["num-cpus"]), "GPU": float(parameters.get("num-gpus", 0))}
-        nodes += [offer] * group.get("replicas", 1)
+        offer: dict[str, float] = {"CPU": float(parameters["num-cpus"]), "GPU": float(parameters.get("num-gpus", 0))}
+        nodes += [dict(offer) for _ in range(group.get("replicas", 1))]
     return nodes
 
 
@@ -39,6 +39,29 @@ def test_the_workers_of_each_job_fill_the_nodes_of_its_cluster(size: str, job: s
     room = sum(int(min(node.get(name, 0) // amount for name, amount in placement.resources.items())) for node in nodes)
     assert room == run.workers, "as many as asked for, and no node for nothing"
     assert nodes[0]["CPU"] == 0, "no worker on the head"
+
+
+@pytest.mark.parametrize(("size", "trials"), [("dev", 1), ("gpu", 3), ("gpu-multi-tenant", 3)])
+def test_trials_of_a_sweep_fill_the_nodes_and_their_drivers_the_head(size: str, trials: int) -> None:
+    from tune.capacity import DRIVER, divided
+
+    found = the(render(f"{size}/sweep"), "RayJob")
+    run = run_settings(found)
+    nodes = ray_nodes(found["spec"]["rayClusterSpec"])
+    nodes[0][DRIVER] = number(found["spec"]["rayClusterSpec"]["headGroupSpec"]["resources"][DRIVER])
+    placement = share_gpus(run, sum(node["GPU"] for node in nodes))
+    capacity = divided(nodes, placement, run.min_workers, None)
+    assert capacity.at_once == trials
+    assert capacity.driver == {DRIVER: 1.0}
+    assert trials * run.min_workers == sum(1 for node in nodes if node["CPU"]), "no node for nothing"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_retry_of_the_sweep_goes_on_with_what_was_begun(size: str) -> None:
+    found = the(render(f"{size}/sweep"), "RayJob")
+    run = run_settings(found)
+    assert run.storage == "/runs"
+    assert found["spec"]["entrypoint"].count(f"--resume $ALIGNGAN_RUNS/{run.name}") == 2
 
 
 @pytest.mark.parametrize("size", SIZES)

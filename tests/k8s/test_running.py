@@ -89,10 +89,18 @@ class Cluster:
         assert status == 200, found
         return json.loads(found)
 
-    def submit(self, entrypoint: str) -> Callable[[], Object]:
-        """Submit as the operator does in HTTPMode; returns what asks for the job's state."""
+    def submit_training(self, iterations: int) -> None:
+        """Submit the job's entrypoint as the operator does in HTTPMode, with few and small pictures."""
+        entrypoint = f"{self.job['spec']['entrypoint']} {TINY} train.iterations={iterations}"
         self.submission = self.ask("/api/jobs/", {"entrypoint": entrypoint})["submission_id"]
-        return lambda: self.ask(f"/api/jobs/{self.submission}")
+
+    def status(self) -> str:
+        return self.ask(f"/api/jobs/{self.submission}")["status"]
+
+    def has(self, kind: str, iteration: int = 0) -> bool:
+        """Return whether the run has a record of a kind beyond an iteration; fails where the job has ended."""
+        assert self.status() in ("PENDING", "RUNNING"), self.log()
+        return any(record["iteration"] > iteration for record in self.records(kind))
 
     def log(self) -> str:
         return self.ask(f"/api/jobs/{self.submission}/logs")["logs"]
@@ -158,37 +166,42 @@ def test_prometheus_reads_every_node_without_the_token(cluster: Cluster) -> None
         wait(lambda host=host, url=url: "ray_node_mem_used" in answer(host, url, None)[1])  # type: ignore[misc]
 
 
-def test_the_training_survives_the_eviction_of_a_preemptible_worker_and_loses_nothing(cluster: Cluster) -> None:
-    state = cluster.submit(f"{cluster.job['spec']['entrypoint']} {TINY} train.iterations={ENDLESS}")
+def test_a_job_that_is_stopped_makes_a_last_checkpoint_in_the_time_that_the_manifests_give(cluster: Cluster) -> None:
+    cluster.submit_training(ENDLESS)
+    wait(lambda: cluster.has("train", 10))
+    asked = time.monotonic()
+    cluster.ask(f"/api/jobs/{cluster.submission}/stop", {})
+    wait(lambda: cluster.status() == "STOPPED")
+    head = environment(ray_container(cluster.spec["headGroupSpec"]))
+    assert time.monotonic() - asked < float(head["RAY_JOB_STOP_WAIT_TIME_S"]), "it ended by itself"
+    last = cluster.records("train")[-1]["iteration"]
+    assert cluster.records("checkpoint")[-1]["iteration"] == last
+    assert f"stopped by SIGTERM, with a checkpoint of iteration {last}" in cluster.log()
 
-    def after(kind: str, iteration: int = 0) -> bool:
-        assert state()["status"] in ("PENDING", "RUNNING"), cluster.log()
-        return any(record["iteration"] > iteration for record in cluster.records(kind))
 
-    wait(lambda: after("train", 10))
-    # The kubelet's SIGTERM goes to process 1, which has to be `ray start` and not the shell that KubeRay started.
+def test_the_job_goes_on_and_loses_nothing_when_a_preemptible_worker_is_evicted(cluster: Cluster) -> None:
+    last = cluster.records("train")[-1]["iteration"]
+    cluster.submit_training(ENDLESS)
+    wait(lambda: cluster.has("train", last + 10))
+    # The kubelet's SIGTERM goes to the first process, which has to be `ray start` and not KubeRay's shell around it.
     evicted = cluster.pods["w2"]
     assert evicted.terminate() in (0, 1), finish(evicted.process)
     cluster.worker("w3")
-    wait(lambda: after("recovery"))
+    wait(lambda: cluster.has("recovery"))
     (recovery,) = cluster.records("recovery")
     assert recovery["lost_iterations"] == 0
-    wait(lambda: after("train", recovery["iteration"] + 5))
-    assert "run folder: /runs/demo" in cluster.log()
-
-
-def test_a_job_that_is_stopped_makes_a_last_checkpoint_in_the_time_that_the_manifests_give(cluster: Cluster) -> None:
-    cluster.ask(f"/api/jobs/{cluster.submission}/stop", {})
-    wait(lambda: cluster.ask(f"/api/jobs/{cluster.submission}")["status"] == "STOPPED")
-    last = cluster.records("train")[-1]["iteration"]
-    assert cluster.records("checkpoint")[-1]["iteration"] == last
-
-
-def test_the_same_job_run_again_goes_on_and_ends_with_scores(cluster: Cluster) -> None:
-    last = cluster.records("train")[-1]["iteration"]
-    state = cluster.submit(f"{cluster.job['spec']['entrypoint']} {TINY} train.iterations={last + 5}")
-    wait(lambda: state()["status"] not in ("PENDING", "RUNNING"))
-    assert state()["status"] == "SUCCEEDED", cluster.log()
-    assert (cluster.claims["aligngan-runs"] / "demo" / "scores.json").exists()
+    wait(lambda: cluster.has("train", recovery["iteration"] + 3))
     iterations = [record["iteration"] for record in cluster.records("train")]
-    assert iterations == list(range(1, last + 6)), "none lost, none done twice"
+    assert iterations == list(range(1, iterations[-1] + 1)), "none lost, none done twice, over a stop and an eviction"
+    cluster.ask(f"/api/jobs/{cluster.submission}/stop", {})
+    wait(lambda: cluster.status() == "STOPPED")
+
+
+def test_the_same_job_run_to_its_end_prints_and_keeps_its_scores(cluster: Cluster) -> None:
+    last = cluster.records("train")[-1]["iteration"]
+    cluster.submit_training(last + 3)
+    wait(lambda: cluster.status() not in ("PENDING", "RUNNING"))
+    assert cluster.status() == "SUCCEEDED", cluster.log()
+    assert "run folder: /runs/demo (resumed)" in cluster.log()
+    assert "all-search, single-shot: Rank-1" in cluster.log()
+    assert (cluster.claims["aligngan-runs"] / "demo" / "scores.json").exists()

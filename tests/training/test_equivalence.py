@@ -43,7 +43,7 @@ def small(method: str, data: list[str]) -> Config:
             "optimizer.backbone_lr=5e-5",
             "optimizer.head_lr=5e-4",
             "optimizer.pixel_lr=2e-5",
-            "optimizer.discriminator_lr=2e-5",
+            "optimizer.discriminator_lr=1e-5",
         ],
     )
 
