@@ -78,6 +78,8 @@ class StoppableTrainer(TorchTrainer):
         """Return the iteration of the workers' last checkpoint once it is whole, or None where it takes too long."""
         if self._board.read(WORLD) is None:  # nobody is there yet who could be asked
             return None
+        # An earlier preemption's answer is not the answer to this.
+        self._board.take(LEFT)
         self._board.post(REQUEST, STOP)
         deadline = time.monotonic() + self._timeout
         while (left := self._board.read(LEFT)) is None:

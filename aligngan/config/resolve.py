@@ -21,14 +21,19 @@ class ConfigError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: `1e-4` is a number here, and `1:2` is text, which YAML 1.1 reads in base sixty."""
+    """YAML as people write it: `1e-4` is a number here; `1:2`, `yes` and `no` are text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - yaml's own name and kind
-        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:int"]
+        first: [
+            (tag, pattern) for tag, pattern in known if tag not in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool")
+        ]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?(0|[1-9]\d*)$"), list("-+0123456789"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",

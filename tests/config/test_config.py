@@ -52,6 +52,12 @@ def test_a_range_of_workers_is_text_and_not_a_number_in_base_sixty() -> None:
     assert resolve("demo", overrides=["run.workers=4"]).run.workers == 4
 
 
+@pytest.mark.parametrize("answer", ["auto", "yes", "no"])
+def test_yes_and_no_are_words_and_true_and_false_are_truth_values(answer: str) -> None:
+    config = resolve("demo", overrides=[f"run.gpu={answer}", "train.channels_last=false"])
+    assert (config.run.gpu, config.train.channels_last) == (answer, False)
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     assert message("loss.lamda_id_pix=1") == "loss.lamda_id_pix: no such key; did you mean loss.lambda_id_pix?"
     assert "did you mean run.workers?" in message("workers=2")

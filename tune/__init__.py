@@ -1,0 +1,1 @@
+"""Sweeps: many trainings with other weights, and what comes of them."""

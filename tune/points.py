@@ -1,0 +1,107 @@
+"""The trials of a sweep, listed before any of them starts."""
+
+import itertools
+import random
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aligngan.config import Config
+from tune.settings import Range, SweepSettings
+
+SEED = "train.seed"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One training of a sweep: its name and the dotted keys in which it differs from the base."""
+
+    name: str
+    values: Mapping[str, Any]
+    reference: str | None = None
+    """Name of the reference that it belongs to, or None for a point of the space."""
+
+
+def listed_points(settings: SweepSettings, base: Config) -> list[Point]:
+    """Return every trial of a sweep that is not chosen by a model while it goes on; each once, in order."""
+    combinations = list(_combinations(settings, base))
+    points = []
+    for seed in settings.seeds:  # outermost, so that a sweep that is cut short has a whole picture of its first seeds
+        points += [named(settings, {**values, SEED: seed}) for values in combinations]
+        for name, values in settings.references.items():
+            points.append(Point(_name({"": name, SEED: seed}), {**values, SEED: seed}, name))
+    return [point for number, point in enumerate(points) if point not in points[:number]]
+
+
+def corner_points(settings: SweepSettings) -> list[Point]:
+    """Return the points at the bounds of the space, one key at a time: what can be checked of what is not yet drawn."""
+    first = {key: _ends(axis)[0] for key, axis in settings.space.items()}
+    ends = [{**first, key: end} for key, axis in settings.space.items() for end in _ends(axis)]
+    return [named(settings, {**values, SEED: settings.seeds[0]}) for values in ends]
+
+
+def named(settings: SweepSettings, values: Mapping[str, Any]) -> Point:
+    """Return the point of a sweep with these values, drawn numbers rounded; equal values have equal names."""
+    rounded = {
+        key: axis.rounded(value) if isinstance(axis := settings.space.get(key), Range) else value
+        for key, value in values.items()
+    }
+    return Point(_name(rounded), rounded)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last parts of dotted keys, or the whole keys where the last parts are alike."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return {key: part if last.count(part) == 1 else key for key, part in zip(keys, last, strict=True)}
+
+
+def axis_values(axis: tuple[Any, ...] | Range) -> tuple[Any, ...]:
+    """Return the values that a grid takes of an axis; nothing for a range without points."""
+    if not isinstance(axis, Range):
+        return axis
+    if axis.points is None:
+        return ()
+    return tuple(axis.at(number / (axis.points - 1)) for number in range(axis.points))
+
+
+def base_value(base: Config, key: str) -> Any:
+    """Return the base's value of a dotted key, None where its section is null."""
+    value: Any = base.model_dump(mode="json")
+    for part in key.split("."):
+        value = None if value is None else value[part]
+    return value
+
+
+def _combinations(settings: SweepSettings, base: Config) -> Iterator[dict[str, Any]]:
+    axes = settings.space
+    if settings.search == "one-at-a-time":
+        start = {key: base_value(base, key) for key in axes}
+        yield start
+        yield from ({**start, key: value} for key, axis in axes.items() for value in axis_values(axis))
+    elif settings.search == "grid":
+        for values in itertools.product(*map(axis_values, axes.values())):
+            yield dict(zip(axes, values, strict=True))
+    else:
+        draw = random.Random(settings.seeds[0])  # noqa: S311 - no secrets are drawn
+        for _ in range(settings.trials or 0):
+            yield {
+                key: axis.at(draw.random()) if isinstance(axis, Range) else draw.choice(axis)
+                for key, axis in axes.items()
+            }
+
+
+def _ends(axis: tuple[Any, ...] | Range) -> tuple[Any, ...]:
+    return (axis.low, axis.high) if isinstance(axis, Range) else axis
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    short = short_names(list(values))
+    parts = (f"{short[key]}-{_text(value)}".lstrip("-") for key, value in values.items())
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", ".".join(parts))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    return str(value).strip("()[]")
