@@ -105,12 +105,14 @@ def read_metrics(folder: RunFolder) -> list[Record]:
     """Return the records of a run in order, without those that a resumed training did again.
 
     A run that resumes goes back to its checkpoint. So a record supersedes all earlier records of later iterations,
-    and those from its own iteration on that begin with a record of its kind. A last line cut off by a crash is
-    left out. The last one or two reports before a checkpoint may be missing where workers died right after it.
+    and those from its own iteration on that begin with a record of its kind. Recoveries stay: they happened. A last
+    line cut off by a crash is left out. The last one or two reports before a checkpoint may be missing where workers
+    died right after it.
     """
     records: list[Record] = []
     for record in parse_lines(folder.read_bytes(METRICS)):
-        del records[_superseded_from(records, record) :]
+        start = _superseded_from(records, record)
+        records[start:] = [again for again in records[start:] if again.get("kind") == RECOVERY]
         records.append(record)
     return records
 
@@ -218,6 +220,8 @@ def _superseded_from(records: list[Record], record: Record) -> int:
         return len(records)
     iteration, start = record.get("iteration", 0), len(records)
     for index in range(len(records) - 1, -1, -1):
+        if records[index].get("kind") == RECOVERY:
+            continue
         earlier = records[index].get("iteration", 0)
         if earlier < iteration:
             break

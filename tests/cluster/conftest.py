@@ -8,7 +8,7 @@ from cluster.config import RunSettings
 from cluster.connection import connect
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
     with connect(RunSettings(workers=2)):
         yield

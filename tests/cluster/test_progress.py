@@ -38,6 +38,8 @@ def test_what_a_recovery_cost_is_kept_and_supersedes_nothing(tmp_path: Path) -> 
     recovery = {"kind": "recovery", "iteration": 10, "lost_iterations": 10, "recovery_seconds": 12.5, "workers": 2}
     records = read_metrics(folder_with(tmp_path, train(10), train(20, loss=7.0), train(20), recovery, train(30)))
     assert records == [train(10), train(20), recovery, train(30)]
+    before = [train(10), train(20, loss=7.0), recovery]
+    assert read_metrics(folder_with(tmp_path, *before, train(20), train(30))) == [train(10), recovery, *records[1::2]]
     assert describe(recovery) == "recovery at iteration 10  lost_iterations 10  recovery_seconds 12.5  workers 2"
 
 

@@ -86,7 +86,7 @@ def test_the_cost_counts_trials_iterations_and_pictures_of_each_trial() -> None:
 def test_a_dry_run_lists_the_trials_counts_them_and_leaves_nothing(tmp_path: Path) -> None:
     started = time.monotonic()
     done = command("--space", "figure4", "--dry-run", f"run.storage={tmp_path}/runs")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert done.returncode == 0, done.stderr
     assert "30  baseline.seed-2" in done.stdout
     assert "30 trials on 2 workers each: 13,500 iterations" in done.stdout

@@ -120,9 +120,9 @@ def test_trials_that_lag_are_stopped_early_and_a_trial_that_fails_does_not_end_t
     status, out, err = finish(start(command("--space", file, *overrides)))
     assert status == 1, out + err
     found = statuses(tmp_path / "mine")
-    assert found.pop("backbone_lr-1e+30.seed-0") == "failed"
+    assert found.pop("backbone_lr-1e30.seed-0") == "failed"
     assert "goes on from its newest checkpoint" in out
-    assert "failed: backbone_lr-1e+30.seed-0:" in err
+    assert "failed: backbone_lr-1e30.seed-0:" in err
     assert "is not finite" in err
     assert set(found.values()) == {"finished", "stopped"}
     stopped = next(name for name, state in found.items() if state == "stopped")
