@@ -1,4 +1,4 @@
-"""What makes several workers compute like one: rows gathered with gradient or shifted, and global statistics."""
+"""What makes several workers compute like one: rows gathered with gradient or handed on, and global statistics."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,15 +27,18 @@ def gather_rows(rows: Tensor) -> Tensor:
     return rows if world_size() == 1 else _GatherRows.apply(rows)
 
 
-def shift_rows(rows: Tensor, count: int) -> Tensor:
-    """Return row i + count of the global batch for each local row i, around its end; no gradient. 0 < count <= N."""
+def next_rows(rows: Tensor, count: int) -> Tensor:
+    """Return the first rows [count, ...] of the next worker, of the first after the last; no gradient.
+
+    They are what follows a worker's last row in the global batch, around its end. 0 < count <= N.
+    """
     heads = rows[:count].detach().contiguous()
     world = world_size()
-    if world > 1:
-        gathered = [torch.empty_like(heads) for _ in range(world)]
-        dist.all_gather(gathered, heads)
-        heads = gathered[(dist.get_rank() + 1) % world]
-    return torch.cat([rows[count:].detach(), heads])
+    if world == 1:
+        return heads
+    gathered = [torch.empty_like(heads) for _ in range(world)]
+    dist.all_gather(gathered, heads)
+    return gathered[(dist.get_rank() + 1) % world]
 
 
 def synchronize_batch_norm(networks: nn.Module, device: torch.device) -> nn.Module:

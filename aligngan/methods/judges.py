@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from aligngan.losses.adversarial import judged_real, loss_discriminator, loss_gan_feat, loss_gan_pix
+from aligngan.networks.discriminators import JointDiscriminator
 
 if TYPE_CHECKING:
     from aligngan.config import Config
@@ -23,39 +24,48 @@ class Judges(Protocol):
         """Return gan_feat (Eq. 10 or its feature-only form)."""
 
     def discriminate(
-        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, other_ir: Tensor
+        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, next_ir: Tensor
     ) -> tuple[Tensor, Values]:
-        """Return the discriminators' loss (Eq. 7) and its named values."""
+        """Return the discriminators' loss (Eq. 7) and its named values.
+
+        Infrared pictures one block of a person further on are another person's. `next_ir` is the block after the last.
+        """
 
 
 class JointJudge:
     """D_j on image-feature pairs (Figure 2c)."""
 
     def __init__(self, config: "Config", networks: nn.ModuleDict) -> None:
+        judge = networks["discriminator_joint"]
+        assert isinstance(judge, JointDiscriminator)
         self._settings = config.loss
-        self._networks = networks
+        self._judge = judge
 
     def pixel(self, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor) -> Tensor:
-        judge = self._networks["discriminator_joint"]
-        pairs = [judge(fake_ir, real_maps)]
+        judge = self._judge
+        fake = judge.image_convs(fake_ir)
+        pairs = [judge(fake, judge.feature_convs(real_maps))]
         if self._settings.gan_pix_pairs == "both":
-            pairs.append(judge(fake_ir, fake_maps))
+            pairs.append(judge(fake, judge.feature_convs(fake_maps)))
         return loss_gan_pix(pairs, self._settings.gan_loss)
 
     def feature(self, ir: Tensor, fake_ir: Tensor, fake_maps: Tensor) -> Tensor:
-        judge = self._networks["discriminator_joint"]
-        pairs = [judge(ir, fake_maps)]
+        judge = self._judge
+        of_fake = judge.feature_convs(fake_maps)
+        pairs = [judge(judge.image_convs(ir), of_fake)]
         if self._settings.gan_feat_pairs == "both":
-            pairs.append(judge(fake_ir, fake_maps))
+            pairs.append(judge(judge.image_convs(fake_ir), of_fake))
         return loss_gan_feat(pairs, self._settings.gan_loss)
 
     def discriminate(
-        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, other_ir: Tensor
+        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, next_ir: Tensor
     ) -> tuple[Tensor, Values]:
-        judge = self._networks["discriminator_joint"]
-        real = judge(ir, real_maps)
-        fakes = [judge(fake_ir, fake_maps), judge(fake_ir, real_maps), judge(ir, fake_maps), judge(other_ir, real_maps)]
-        return _trained("joint", real, fakes, self._settings.gan_loss)
+        judge = self._judge
+        real, fake = judge.image_convs(ir), judge.image_convs(fake_ir)
+        other = torch.cat([real[len(next_ir) :], judge.image_convs(next_ir)])
+        of_real, of_fake = judge.feature_convs(real_maps), judge.feature_convs(fake_maps)
+        pairs = [(fake, of_fake), (fake, of_real), (real, of_fake), (other, of_real)]
+        return _trained("joint", judge(real, of_real), [judge(*pair) for pair in pairs], self._settings.gan_loss)
 
 
 class SeparateJudges:
@@ -80,7 +90,7 @@ class SeparateJudges:
         return judged_real(self._networks[self._maps](fake_maps), self._form)
 
     def discriminate(
-        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, other_ir: Tensor
+        self, ir: Tensor, fake_ir: Tensor, real_maps: Tensor, fake_maps: Tensor, next_ir: Tensor
     ) -> tuple[Tensor, Values]:
         total: Tensor = ir.new_zeros(())
         values: Values = {}

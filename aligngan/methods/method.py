@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
+from aligngan.methods.handover import Handover
 from aligngan.methods.judges import JointJudge, Judges, SeparateJudges
 from aligngan.methods.phase import Phase, Stream
 from aligngan.methods.phases import DiscriminatorPhase, FeaturePhase, PixelPhase
@@ -75,8 +76,9 @@ def build_method(config: "Config", num_identities: int) -> Method:
         stages.append((config.stages.feature_warmup, (FeatureWarmup(config, networks, "main"),)))
     if config.pixel_warmup:
         judges = SeparateJudges(config, networks, pictures="warmup_discriminator_ir", maps="none")
-        warmup = (PixelWarmup(config, networks, judges, stream), DiscriminatorWarmup(config, networks, judges, stream))
-        stages.append((config.pixel_warmup, warmup))
+        handover = _handover(config)
+        pixel = PixelWarmup(config, networks, judges, stream, handover)
+        stages.append((config.pixel_warmup, (pixel, DiscriminatorWarmup(config, networks, judges, stream, handover))))
     stages.append((0, _joint_phases(config, networks, stream)))
     return Method(networks, stages)
 
@@ -111,9 +113,15 @@ def _joint_phases(config: "Config", networks: nn.ModuleDict, stream: Stream) -> 
     if config.method == "baseline":
         return (FeaturePhase(config, networks, None),)
     joint = config.method == "aligngan"
+    handover = _handover(config)
     judges: Judges = JointJudge(config, networks) if joint else SeparateJudges(config, networks)
     # PixAlign aligns pictures only: G_f has no adversary.
     feature = FeaturePhase(config, networks, None if config.method == "pixalign" else judges)
-    pixel = (PixelPhase(config, networks, judges, stream),) if config.method in _PIXEL_MODULE else ()
-    discriminator = DiscriminatorPhase(config, networks, judges, "main" if config.method == "featalign" else stream)
-    return (feature, *pixel, discriminator)
+    if config.method not in _PIXEL_MODULE:
+        return (feature, DiscriminatorPhase(config, networks, judges, "main"))
+    pixel = PixelPhase(config, networks, judges, stream, handover)
+    return (feature, pixel, DiscriminatorPhase(config, networks, judges, stream, handover))
+
+
+def _handover(config: "Config") -> Handover | None:
+    return Handover() if config.train.reuse_fakes else None

@@ -90,13 +90,14 @@ def sgd(networks: Mapping[str, nn.Module], settings: OptimizerSettings) -> torch
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
+        fused=True,
     )
 
 
 def adam(networks: list[nn.Module], learning_rate: float, settings: OptimizerSettings) -> torch.optim.Optimizer:
     """Return Adam over several networks (section 4.2)."""
     parameters = [parameter for network in networks for parameter in network.parameters()]
-    return torch.optim.Adam(parameters, lr=learning_rate, betas=settings.betas)
+    return torch.optim.Adam(parameters, lr=learning_rate, betas=settings.betas, fused=True)
 
 
 @contextlib.contextmanager

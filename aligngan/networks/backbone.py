@@ -20,8 +20,8 @@ class FeatureGenerator(nn.Module):
     Pictures are resized bilinearly to `image_size` and normalised with ImageNet's mean and standard deviation.
     """
 
-    mean: Tensor
-    std: Tensor
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, settings: BackboneSettings) -> None:
         """Raises ValueError when the weights cannot be had; the message says how to provide them."""
@@ -42,13 +42,17 @@ class FeatureGenerator(nn.Module):
             network.layer3,
             network.layer4,
         )
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        # ((x + 1) / 2 - mean) / std as one product and one sum.
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_IMAGENET_MEAN, _IMAGENET_STD))
+        self.register_buffer("scale", 0.5 / std, persistent=False)
+        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
+        # The small picture is normalised: weights of a bilinear mean add up to 1, so that it is the same as afterwards.
+        images = torch.addcmul(self.shift, _precise(images), self.scale)
         if tuple(images.shape[-2:]) != self.image_size:
-            images = F.interpolate(_precise(images), self.image_size, mode="bilinear")
-        return self.trunk(((images + 1) / 2 - self.mean) / self.std)
+            images = F.interpolate(images, self.image_size, mode="bilinear")
+        return self.trunk(images)
 
 
 def pool(maps: Tensor) -> Tensor:

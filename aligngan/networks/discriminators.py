@@ -52,7 +52,11 @@ class ImageDiscriminator(nn.Module):
 
 
 class JointDiscriminator(nn.Module):
-    """Image-feature pairs, [N, 3, H, W] and M [N, C, h, w], to logits: a real pair of one identity or not."""
+    """Image-feature pairs, [N, 3, H, W] and M [N, C, h, w], to logits: a real pair of one identity or not.
+
+    Pictures go through `image_convs` and feature maps through `feature_convs` before they meet, so that what is in
+    several pairs goes through its branch once: `judge(judge.image_convs(pictures), judge.feature_convs(maps))`.
+    """
 
     def __init__(self, settings: DiscriminatorSettings, image_size: tuple[int, int], channels: int) -> None:
         super().__init__()
@@ -64,9 +68,9 @@ class JointDiscriminator(nn.Module):
         self.apply(normal_convolutions)
 
     def forward(self, images: Tensor, maps: Tensor) -> Tensor:
-        seen = self.image_convs(images)
-        features = F.interpolate(self.feature_convs(maps), seen.shape[-2:], mode="bilinear")
-        return self.conv_src(self.dis_convs(torch.cat([seen, features], dim=1)))
+        """Return the logits [N, 1, h', w'] of pairs from what the branches made of their pictures and maps."""
+        maps = F.interpolate(maps, images.shape[-2:], mode="bilinear")
+        return self.conv_src(self.dis_convs(torch.cat([images, maps], dim=1)))
 
 
 class FeatureDiscriminator(nn.Module):

@@ -10,6 +10,7 @@ from aligngan.config import Config, dump
 from aligngan.distributed import synchronize_batch_norm
 from aligngan.methods.method import Method, build_method
 from aligngan.training.averages import Averages
+from aligngan.training.compiled import compile_networks
 from aligngan.training.step import PhaseStep, autocast_type
 
 FORMAT = 1
@@ -34,6 +35,8 @@ class TrainingState:
         layout = torch.channels_last if config.train.channels_last else torch.contiguous_format
         self.method.networks.to(device).to(memory_format=layout)
         synchronize_batch_norm(self.method.networks, device)
+        if config.train.compile:
+            compile_networks(self.method.networks)
         autocast = autocast_type(config.train.precision, device)
         clip_norm = config.optimizer.clip_norm
         self.steps = {phase.name: PhaseStep(phase, device, autocast, clip_norm) for phase in self.method.phases}

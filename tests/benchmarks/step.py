@@ -6,7 +6,8 @@
 Random pictures at the preset's own sizes, no loading, one worker, a process of its own for each way of computing. CPU
 seconds are printed beside seconds because other work on the machine changes them less. Arithmetic is counted from
 shapes as the phase runs (convolutions and matrix products, forward and backward) and held against a measured product
-of two 4096 x 4096 matrices of the same type.
+of two 4096 x 4096 matrices of the same type. The floor of a phase is the longer of two times: its arithmetic at that
+peak, and the bytes that its convolutions and matrix products read and write, each once, at the speed of a copy.
 """
 
 import argparse
@@ -35,6 +36,7 @@ class PhaseCost:
     seconds: float
     cpu_seconds: float
     flop: int
+    moved_bytes: int
     peak_bytes: int
 
 
@@ -48,16 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             if compiled == "yes":
                 overrides.append("train.compile=true")
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                costs, peak = pool.submit(measure, arguments.preset, overrides, arguments.iterations).result()
+                costs, peak, copied = pool.submit(measure, arguments.preset, overrides, arguments.iterations).result()
             title = f"{arguments.preset}, {precision}, {'compiled' if compiled == 'yes' else 'eager'}"
-            console.print(_table(title, costs, peak))
+            console.print(_table(title, costs, peak, copied))
     return 0
 
 
-def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[PhaseCost], float]:
-    """Return the joint iteration's phases and the measured matrix-product peak in FLOP/s."""
+def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[PhaseCost], float, float]:
+    """Return the joint iteration's phases, and this machine's matrix-product peak in FLOP/s and copies in bytes/s."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
 
     from aligngan.config import resolve
     from aligngan.training.state import TrainingState
@@ -70,14 +71,15 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
     phases = state.method.phases_at(config.warmup)
     batches = {phase.name: _batch(config, phase.stream, device) for phase in phases}
     flop: dict[str, int] = {}
+    moved: dict[str, int] = {}
     measured: dict[str, list[tuple[float, float, int]]] = {phase.name: [] for phase in phases}
     for iteration in range(iterations + 1):
         for phase in phases:
             step = state.steps[phase.name]
             if iteration == 0:
-                with FlopCounterMode(display=False) as counter:
+                with _counter() as count:
                     step.run(*batches[phase.name], 1.0)
-                flop[phase.name] = counter.get_total_flops()
+                flop[phase.name], moved[phase.name] = count.flop, count.moved
                 continue
             _reset_peak(device)
             before, cpu_before = time.perf_counter(), time.process_time()
@@ -97,10 +99,11 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
                 statistics.median(of_seconds),
                 statistics.median(of_cpu),
                 flop[phase.name],
+                moved[phase.name],
                 max(of_memory),
             )
         )
-    return costs, peak
+    return costs, peak, copy_speed(device)
 
 
 def matrix_peak(dtype: Any, device: Any) -> float:
@@ -116,6 +119,43 @@ def matrix_peak(dtype: Any, device: Any) -> float:
             torch.cuda.synchronize(device)
         best = min(best, time.perf_counter() - before)
     return 2 * MATRIX**3 / best
+
+
+def copy_speed(device: Any) -> float:
+    """Return the bytes per second, read and written, of the best of ten copies of a large tensor."""
+    import torch
+
+    source = torch.ones(2**28, device=device, dtype=torch.uint8)
+    target, best = torch.empty_like(source), float("inf")
+    for _ in range(10):
+        before = time.perf_counter()
+        target.copy_(source)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - before)
+    return 2 * source.numel() / best
+
+
+def _counter() -> Any:
+    """A mode that adds up the arithmetic of convolutions and matrix products, and the bytes they read and write."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_iter
+    from torch.utils.flop_counter import flop_registry
+
+    class Counter(TorchDispatchMode):
+        flop = moved = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            made = func(*args, **kwargs)
+            if (count := flop_registry.get(func._overloadpacket)) is not None:
+                self.flop += count(*args, **kwargs, out_val=made)
+                tensors = (leaf for leaf in tree_iter((args, made)) if isinstance(leaf, torch.Tensor))
+                self.moved += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            return made
+
+    return Counter()
 
 
 def _batch(config: Any, stream: str, device: Any) -> tuple[Any, Any, Any]:
@@ -150,9 +190,10 @@ def _peak_bytes(device: Any) -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
-def _table(title: str, costs: list[PhaseCost], peak: float) -> Table:
-    table = Table(title=f"{title}; matrix-product peak {peak / 1e9:.0f} GFLOP/s")
-    for name in ("phase", "images", "s", "CPU s", "images/s", "GFLOP", "GFLOP/s", "of peak %", "peak GiB"):
+def _table(title: str, costs: list[PhaseCost], peak: float, copied: float) -> Table:
+    table = Table(title=f"{title}; matrix products {peak / 1e9:.0f} GFLOP/s, copies {copied / 1e9:.1f} GB/s")
+    names = ("phase", "images", "s", "CPU s", "images/s", "GFLOP", "GFLOP/s", "of peak %", "GB", "floor s", "peak GiB")
+    for name in names:
         table.add_column(name, justify="left" if name == "phase" else "right")
     whole = PhaseCost(
         "iteration",
@@ -160,6 +201,7 @@ def _table(title: str, costs: list[PhaseCost], peak: float) -> Table:
         sum(cost.seconds for cost in costs),
         sum(cost.cpu_seconds for cost in costs),
         sum(cost.flop for cost in costs),
+        sum(cost.moved_bytes for cost in costs),
         max(cost.peak_bytes for cost in costs),
     )
     for cost in [*costs, whole]:
@@ -167,7 +209,8 @@ def _table(title: str, costs: list[PhaseCost], peak: float) -> Table:
         cells = (
             *(cost.phase, f"{cost.images}", f"{cost.seconds:.3f}", f"{cost.cpu_seconds:.3f}"),
             *(f"{cost.images / cost.seconds:.2f}", f"{cost.flop / 1e9:.0f}", f"{speed / 1e9:.0f}"),
-            *(f"{100 * speed / peak:.0f}", f"{cost.peak_bytes / 2**30:.2f}"),
+            *(f"{100 * speed / peak:.0f}", f"{cost.moved_bytes / 1e9:.1f}"),
+            *(f"{max(cost.flop / peak, cost.moved_bytes / copied):.2f}", f"{cost.peak_bytes / 2**30:.2f}"),
         )
         table.add_row(*cells, end_section=cost is costs[-1])
     return table

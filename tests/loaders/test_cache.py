@@ -142,9 +142,9 @@ def test_workers_that_start_together_build_a_cache_once(memory: Path, pictures: 
     ]
     for worker in workers:
         worker.start()
-    found = [results.get(timeout=60) for _ in workers]
+    found = [results.get(timeout=300) for _ in workers]
     for worker in workers:
-        worker.join(60)
+        worker.join(300)
     assert sorted(read for read, _ in found) == [0, 0, len(pictures)]
     assert len({total for _, total in found}) == 1
     assert folders(memory) == []
@@ -246,7 +246,7 @@ def test_what_a_killed_worker_left_is_thrown_away_and_never_taken_for_whole(tmp_
     assert begun.wait(60)
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
-    worker.join(60)
+    worker.join(300)
     assert not (parent / "folder").exists()
     assert len(list(parent.glob("*.partial"))) == 1
     # Another's arrival cleans up behind it, and its own is built from the start.

@@ -1,10 +1,11 @@
 """A method small enough that all its phases run in a fraction of a second, and batches for it."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aligngan.config import Config, resolve
 from aligngan.methods.method import Method, build_method
+from aligngan.networks.discriminators import JointDiscriminator
 
 METHODS = ("aligngan", "aligngan-minus", "pixalign", "featalign", "baseline")
 PERSONS, IMAGES = 4, 2
@@ -49,3 +50,43 @@ def batch(seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Te
     rows = PERSONS * IMAGES
     rgb, ir = (torch.rand(rows, 3, 16, 16, dtype=dtype, generator=generator) * 2 - 1 for _ in range(2))
     return rgb, ir, torch.arange(PERSONS).repeat_interleave(IMAGES)
+
+
+def judged(judge: nn.Module, pictures: Tensor, maps: Tensor) -> Tensor:
+    """Return a joint discriminator's logits of pairs."""
+    assert isinstance(judge, JointDiscriminator)
+    return judge(judge.image_convs(pictures), judge.feature_convs(maps))
+
+
+class Pairs:
+    """Remembers the pairs that a joint discriminator was shown, as the pictures and maps given to its branches."""
+
+    def __init__(self, judge: nn.Module) -> None:
+        assert isinstance(judge, JointDiscriminator)
+        self.shown: list[tuple[Tensor, Tensor]] = []
+        self._given: list[tuple[Tensor, Tensor]] = []
+        for branch in (judge.image_convs, judge.feature_convs):
+            branch.register_forward_hook(lambda module, given, made: self._given.append((given[0], made)))
+        judge.register_forward_pre_hook(self._remember)
+
+    def clear(self) -> None:
+        self.shown.clear()
+        self._given.clear()
+
+    def _remember(self, module: nn.Module, pair: tuple[Tensor, Tensor]) -> None:
+        self.shown.append((self._source(pair[0]), self._source(pair[1])))
+
+    def _source(self, made: Tensor) -> Tensor:
+        for given, whole in self._given:
+            if whole is made:
+                return given
+        rows = [self._row(row) for row in made]
+        return torch.stack(rows)
+
+    def _row(self, made: Tensor) -> Tensor:
+        """The row whose branch ended in this row; the newest, as weights change."""
+        for given, whole in reversed(self._given):
+            for row, other in zip(given, whole, strict=True):
+                if other.shape == made.shape and torch.equal(other, made):
+                    return row.detach()
+        raise AssertionError("no branch made this row")

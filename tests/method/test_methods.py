@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-from typing import Any
 
 import pytest
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from aligngan.methods.method import Method
 from aligngan.methods.phase import Phase, only_trains
-from tests.method.small import IMAGES, METHODS, PERSONS, batch, small_config, small_method
+from tests.method.small import IMAGES, METHODS, PERSONS, Pairs, batch, small_config, small_method
 
 FEATURE = ("feature_generator", "classifier", "embedder")
 PIXEL = ("translator_ir", "translator_rgb")
@@ -48,7 +47,8 @@ def run(method: Method, phase: Phase, *tensors: Tensor) -> tuple[Tensor, dict[st
 
 
 def recipe(preset: str, method: str, *overrides: str) -> Method:
-    return small_method(small_config(method, *overrides, preset=preset))
+    """A method whose phases can run one without the other."""
+    return small_method(small_config(method, "train.reuse_fakes=false", *overrides, preset=preset))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -143,26 +143,15 @@ def test_steps_of_a_phase_lower_what_it_minimises(method: str) -> None:
         assert totals[-1] < totals[0], phase.name
 
 
-class Judged:
-    """Remembers which pairs a joint discriminator was shown."""
-
-    def __init__(self, method: Method) -> None:
-        self.pairs: list[tuple[Tensor, Tensor]] = []
-        method.networks["discriminator_joint"].register_forward_pre_hook(self._remember)
-
-    def _remember(self, module: torch.nn.Module, given: tuple[Any, ...]) -> None:
-        self.pairs.append((given[0], given[1]))
-
-
 def phase_named(method: Method, name: str) -> Phase:
     return next(phase for phase in method.phases if phase.name == name)
 
 
 def test_the_joint_discriminator_is_shown_the_pairs_of_equation_8() -> None:
     method = recipe("demo", "aligngan")
-    judged, (rgb, ir, labels) = Judged(method), batch()
+    judged, (rgb, ir, labels) = Pairs(method.networks["discriminator_joint"]), batch()
     run(method, phase_named(method, "discriminator"), rgb, ir, labels)
-    (real, real_maps), *fakes = judged.pairs
+    (real, real_maps), *fakes = judged.shown
     fake, fake_maps = fakes[0]
     assert torch.equal(real, ir)
     assert not torch.equal(fake, ir)
@@ -174,20 +163,20 @@ def test_the_joint_discriminator_is_shown_the_pairs_of_equation_8() -> None:
     assert maps is real_maps
     persons = [next(row for row in range(len(ir)) if torch.equal(picture, ir[row])) for picture in other]
     assert (labels[persons] != labels).all()
-    assert not any(tensor.requires_grad for pair in judged.pairs for tensor in pair)
+    assert not any(tensor.requires_grad for pair in judged.shown for tensor in pair)
 
 
 @pytest.mark.parametrize("preset", ["demo", "released"])
 def test_generators_are_judged_on_the_pairs_of_equations_9_and_10(preset: str) -> None:
     """Both presets: paper's pairs, and the released recipe's one pair each, whose other half is real and fixed."""
     method = recipe(preset, "aligngan")
-    judged, (rgb, ir, labels) = Judged(method), batch()
+    judged, (rgb, ir, labels) = Pairs(method.networks["discriminator_joint"]), batch()
     run(method, phase_named(method, "pixel"), rgb, ir, labels)
-    pixel = [(images.requires_grad, maps.requires_grad) for images, maps in judged.pairs]
+    pixel = [(images.requires_grad, maps.requires_grad) for images, maps in judged.shown]
     assert pixel == ([(True, False), (True, True)] if preset == "demo" else [(True, False)])
-    judged.pairs.clear()
+    judged.clear()
     run(method, phase_named(method, "feature"), rgb, ir, labels)
-    feature = [(images is ir, images.requires_grad, maps.requires_grad) for images, maps in judged.pairs]
+    feature = [(torch.equal(images, ir), images.requires_grad, maps.requires_grad) for images, maps in judged.shown]
     assert feature == ([(True, False, True), (False, False, True)] if preset == "demo" else [(True, False, True)])
 
 

@@ -12,6 +12,7 @@ from aligngan.networks.config import BackboneSettings, DiscriminatorSettings, He
 from aligngan.networks.discriminators import FeatureDiscriminator, ImageDiscriminator, JointDiscriminator
 from aligngan.networks.heads import Classifier
 from aligngan.networks.translator import Translator
+from tests.method.small import judged
 
 SIZES = [(128, 128), (64, 64), (64, 32), (32, 32), (16, 16), (24, 8)]
 
@@ -69,7 +70,7 @@ def test_the_joint_discriminator_is_the_papers_at_the_papers_size() -> None:
         "dis_convs.3.weight": (1024, 512, 4, 4),
         "conv_src.weight": (1, 1024, 3, 3),
     }
-    assert judge(torch.zeros(2, 3, 128, 128), torch.zeros(2, 2048, 24, 12)).shape == (2, 1, 4, 4)
+    assert judged(judge, torch.zeros(2, 3, 128, 128), torch.zeros(2, 2048, 24, 12)).shape == (2, 1, 4, 4)
     assert ImageDiscriminator(DiscriminatorSettings(), (128, 128))(torch.zeros(2, 3, 128, 128)).shape == (2, 1, 4, 4)
 
 
@@ -83,7 +84,7 @@ def test_discriminators_see_their_input_at_any_size(size: tuple[int, int]) -> No
     for map_size in ((24, 12), (2, 1), (1, 1)):
         maps = torch.rand(2, 8, *map_size)
         feature = FeatureDiscriminator(settings, map_size, channels=8)
-        for judgements in (image(pictures), joint(pictures, maps), feature(maps)):
+        for judgements in (image(pictures), judged(joint, pictures, maps), feature(maps)):
             assert judgements.shape[:2] == (2, 1)
             assert min(judgements.shape[2:]) >= 1
             assert (judgements[0] - judgements[1]).abs().max() > 1e-3 * judgements.abs().max()
@@ -93,8 +94,8 @@ def test_the_joint_discriminator_looks_at_the_picture_and_at_the_map() -> None:
     judge = JointDiscriminator(DiscriminatorSettings(width=4), (32, 32), channels=8)
     picture, other = torch.rand(2, 1, 3, 32, 32)
     maps, others = torch.rand(2, 1, 8, 4, 2)
-    assert not torch.equal(judge(picture, maps), judge(other, maps))
-    assert not torch.equal(judge(picture, maps), judge(picture, others))
+    assert not torch.equal(judged(judge, picture, maps), judged(judge, other, maps))
+    assert not torch.equal(judged(judge, picture, maps), judged(judge, picture, others))
 
 
 @pytest.mark.parametrize("name", ["resnet10", "resnet18", "resnet50"])

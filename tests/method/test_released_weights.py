@@ -14,6 +14,7 @@ from aligngan.training.state import TrainingState
 from cluster.checkpoints import load_checkpoint, newest_checkpoint
 from cluster.folder import RunFolder
 from tests.method.released_layout import released_networks, save
+from tests.method.small import judged
 
 STEP, CLASSES = 25100, 7
 SMALL = ["translator.width=4", "discriminator.width=4", "backbone.name=resnet18"]
@@ -80,7 +81,9 @@ def test_imported_networks_compute_what_the_released_ones_do(
     backbone = ours["feature_generator"]
     assert isinstance(backbone, FeatureGenerator)
     assert_close(backbone.trunk(large), maps, "feature_generator")
-    assert_close(ours["discriminator_joint"](pictures, maps), networks[3](pictures, maps), "discriminator_joint")
+    assert_close(
+        judged(ours["discriminator_joint"], pictures, maps), networks[3](pictures, maps), "discriminator_joint"
+    )
     logits, embedding = networks[7](maps)
     assert_close(ours["classifier"](pool(maps)), logits, "classifier")
     assert_close(ours["embedder"](pool(maps)), embedding, "embedder")

@@ -9,6 +9,7 @@ from aligngan.training.batches import Batches
 from aligngan.training.loop import run_iteration
 from aligngan.training.state import TrainingState
 from loaders.catalog import open_dataset
+from tests.method.small import Pairs
 from tests.training.test_equivalence import small
 
 
@@ -24,28 +25,24 @@ def test_pairs_are_of_one_person_but_for_those_that_must_not_be(small_synthetic:
     person_of = {picture.path: picture.person for picture in dataset.train}
     state = TrainingState(config, len(dataset.train_persons), torch.device("cpu"))
     networks = state.method.networks
-    shown: list[tuple[Tensor, Tensor]] = []
+    pairs = Pairs(networks["discriminator_joint"])
     mapped: list[tuple[Tensor, Tensor]] = []
-
-    def remember_pair(module: Any, given: tuple[Tensor, Tensor]) -> None:
-        shown.append((given[0].detach(), given[1].detach()))
 
     def remember_map(module: Any, given: tuple[Tensor], maps: Tensor) -> None:
         mapped.append((given[0].detach(), maps.detach()))
 
-    networks["discriminator_joint"].register_forward_pre_hook(remember_pair)
     networks["feature_generator"].register_forward_hook(remember_map)
     mismatched = 0
     with Batches(config, dataset, 0, 1, torch.device("cpu")) as batches:
         for iteration in range(4):
-            shown.clear()
+            pairs.clear()
             mapped.clear()
             run_iteration(state, batches, 0)
             batch = batches.read("main", iteration)
             persons = [person_of[path] for path in batch.ir_paths]
             assert [person_of[path] for path in batch.rgb_paths] == persons
             _, ir, _ = batches.at("main", iteration)
-            for pictures, maps in shown:
+            for pictures, maps in pairs.shown:
                 whole, halves = next((given, made) for given, made in mapped if _holds(made, maps))
                 start = rows_of(maps[:1], halves)[0]
                 # Rows of a pass are infrared pictures and then fake ones, each in the batch's order.
@@ -58,7 +55,7 @@ def test_pairs_are_of_one_person_but_for_those_that_must_not_be(small_synthetic:
                 assert len(whole) == 2 * len(persons)
     # Of the pairs of one iteration (Eq. 8 has five, Eq. 9 and 10 two each) one is of two persons.
     assert mismatched == 4
-    assert len(shown) == 9
+    assert len(pairs.shown) == 9
 
 
 def _holds(tensors: Tensor, part: Tensor) -> bool:
