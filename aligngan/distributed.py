@@ -117,8 +117,8 @@ class GlobalBatchNorm(nn.modules.batchnorm._BatchNorm):
     def _update(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         assert self.running_mean is not None
         assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum or 0.0)
         self.running_var.lerp_(unbiased_variance, self.momentum or 0.0)
 

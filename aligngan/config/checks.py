@@ -19,7 +19,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with one line per mistake, naming the key, what was found and what would be accepted.
     """
-    mistakes = [*_batches(config), *_stages(config), *_best(config), *_files(config)]
+    mistakes = [*_batches(config), *_stages(config), *_recomputed(config), *_best(config), *_files(config)]
     if not mistakes:
         mistakes = list(_identities(config))
     if mistakes:
@@ -46,6 +46,11 @@ def _stages(config: Config) -> Iterator[str]:
             f"train.iterations: found {config.train.iterations}, accepted: above the {config.warmup} iterations of "
             "stages.feature_warmup and stages.pixel_warmup together, so that joint training happens"
         )
+
+
+def _recomputed(config: Config) -> Iterator[str]:
+    if config.train.compile and config.backbone.recompute:
+        yield "backbone.recompute: found true with train.compile=true, accepted: one of the two"
 
 
 def _best(config: Config) -> Iterator[str]:

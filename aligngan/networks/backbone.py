@@ -1,17 +1,23 @@
 """Feature generator G_f (section 3.2): a residual network whose last stage keeps its resolution."""
 
+import contextlib
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from aligngan.networks.config import BackboneSettings
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+_EARLY = 5
+"""Stem and first stage: a fifth of the arithmetic and two fifths of the activations."""
 
 
 class FeatureGenerator(nn.Module):
@@ -29,6 +35,7 @@ class FeatureGenerator(nn.Module):
         network = _residual_network(settings)
         self.channels: int = network.fc.in_features
         self.image_size = settings.image_size
+        self.recompute = settings.recompute
         # The stem halves twice, the second and third stage once each; odd sides are rounded up.
         self.map_size = (-(-settings.image_size[0] // 16), -(-settings.image_size[1] // 16))
         _keep_resolution(network.layer4[0])
@@ -52,7 +59,34 @@ class FeatureGenerator(nn.Module):
         images = torch.addcmul(self.shift, _precise(images), self.scale)
         if tuple(images.shape[-2:]) != self.image_size:
             images = F.interpolate(images, self.image_size, mode="bilinear")
-        return self.trunk(images)
+        if self.recompute and torch.is_grad_enabled():
+            maps = checkpoint(
+                self._early, images, use_reentrant=False, preserve_rng_state=False, context_fn=self._again
+            )
+        else:
+            maps = self._early(images)
+        return self.trunk[_EARLY:](maps)
+
+    def _early(self, images: Tensor) -> Tensor:
+        return self.trunk[:_EARLY](images)
+
+    def _again(self) -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
+        """Contexts of the first and of the second pass; the second must not enter the running statistics again."""
+        return contextlib.nullcontext(), _remembering_nothing(self.trunk[:_EARLY])
+
+
+@contextlib.contextmanager
+def _remembering_nothing(layers: nn.Module) -> Iterator[None]:
+    """Normalise as before, with running statistics that stay as they are."""
+    norms = [module for module in layers.modules() if isinstance(module, _BatchNorm)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def pool(maps: Tensor) -> Tensor:

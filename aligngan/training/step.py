@@ -72,7 +72,6 @@ class PhaseStep:
         self._stopwatch, self._computed = stopwatch, None
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * learning_rate_factor
-        self.optimizer.zero_grad(set_to_none=True)
         with only_trains(self.phase):
             with self._mixed_precision():
                 total, losses = self._module(rgb, ir, labels)
@@ -83,6 +82,8 @@ class PhaseStep:
                 stopwatch.lap("communication")
         norm = self._clipped_norm()
         self.optimizer.step()
+        # At once, as the other phases need the memory.
+        self.optimizer.zero_grad(set_to_none=True)
         if stopwatch is not None:
             stopwatch.lap("optimizer")
         values = {**losses, f"grad_norm_{self.phase.name}": norm}

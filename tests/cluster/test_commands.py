@@ -69,6 +69,20 @@ def test_a_training_that_is_told_to_stop_saves_where_it_is(tmp_path: Path, numbe
     wait_until_gone(family)
 
 
+def test_a_training_that_was_preempted_before_stops_with_a_checkpoint_of_where_it_is_now(tmp_path: Path) -> None:
+    process = start(toy_command(tmp_path, "stopped", sleep=0.3, every=1000, iterations=1000, terminate_once_at=2))
+    folder = RunFolder(str(tmp_path / "stopped"))
+    while not folder.exists("metrics.jsonl") or b'"recovery"' not in folder.read_bytes("metrics.jsonl"):
+        assert process.poll() is None
+        time.sleep(0.1)
+    preempted = newest_checkpoint(folder)
+    process.send_signal(signal.SIGTERM)
+    _, _, err = finish(process)
+    last = max(iteration for iteration, _ in losses(folder))
+    assert f"with a checkpoint of iteration {last}" in err
+    assert newest_checkpoint(folder) == f"step_{last:09d}" != preempted
+
+
 def test_a_training_that_is_told_twice_stops_at_once(tmp_path: Path) -> None:
     process = start(toy_command(tmp_path, "stopped", sleep=20.0, every=1, iterations=1000))
     while not RunFolder(str(tmp_path / "stopped")).exists("started"):

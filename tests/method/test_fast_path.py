@@ -19,6 +19,7 @@ RECIPES = [("demo", method) for method in METHODS] + [("released", "aligngan"), 
 Found = dict[str, Tensor]
 # Of this batch no ReLU is zero but for rounding, where float32 could take the gradient of either side.
 BATCH = 3
+LAYOUT, FLOAT = torch.channels_last, torch.float32
 
 
 def plain_branch(compute: Callable[..., Any], inputs: Sequence[Tensor], networks: Sequence[nn.Module] = ()) -> Any:
@@ -141,3 +142,32 @@ def test_reused_fakes_are_of_the_same_iteration() -> None:
     discriminator(*batch())
     with pytest.raises(RuntimeError, match="has to run before it"):
         discriminator(*batch())
+
+
+@pytest.mark.parametrize(("preset", "name"), [("demo", "aligngan"), ("demo", "baseline"), ("released", "aligngan")])
+def test_activations_that_are_computed_again_change_nothing(preset: str, name: str) -> None:
+    found = [
+        everything(small_method(small_config(name, f"backbone.recompute={again}", preset=preset)), LAYOUT, FLOAT)
+        for again in ("true", "false")
+    ]
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[1])
+
+
+def test_activations_of_the_first_layers_are_not_kept_where_they_are_computed_again() -> None:
+    kept = {}
+    for again in ("true", "false"):
+        generator = small_method(small_config("baseline", f"backbone.recompute={again}")).networks["feature_generator"]
+        saved: list[weakref.ref[Tensor]] = []
+
+        def remember(tensor: Tensor, saved: list["weakref.ref[Tensor]"] = saved) -> Tensor:
+            saved.append(weakref.ref(tensor))
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+            maps = generator(batch()[0])
+        parameters = {parameter.data_ptr() for parameter in generator.parameters()}
+        alive = [tensor for ref in saved if (tensor := ref()) is not None]
+        kept[again] = sum(tensor.numel() for tensor in alive if tensor.data_ptr() not in parameters)
+        assert maps.requires_grad
+    assert kept["true"] < 0.75 * kept["false"]
