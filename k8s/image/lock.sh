@@ -1,10 +1,11 @@
 #!/bin/bash
-# Writes gpu.lock, cpu.lock and torch-cpu.txt anew from pyproject.toml: pip install uv, then k8s/image/lock.sh
+# Writes gpu.lock, cpu.lock and torch-cpu.txt anew from pyproject.toml, with what model-based sweeps need:
+# pip install uv, then k8s/image/lock.sh
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 lock() {
-    uv pip compile pyproject.toml --quiet --upgrade --no-emit-index-url --python-version 3.11 \
+    uv pip compile pyproject.toml --extra optuna --quiet --upgrade --no-emit-index-url --python-version 3.11 \
         --python-platform x86_64-manylinux_2_28 --generate-hashes --no-annotate \
         --custom-compile-command k8s/image/lock.sh --output-file "$@"
 }

@@ -13,6 +13,14 @@ from tests.k8s.manifests import Object
 from tests.k8s.quantities import number
 
 AGENT_PORT = "52365"
+_WAITING = """
+SECONDS=0
+while true; do
+    if ray health-check --address {address} > /dev/null 2>&1; then echo "GCS is ready."; break; fi
+    echo "$SECONDS seconds elapsed: Waiting for GCS to be ready."
+    sleep 5
+done
+"""
 
 
 def head_pod(spec: Object, cluster: str, namespace: str = "aligngan") -> Object:
@@ -33,7 +41,7 @@ def worker_pod(spec: Object, group: Object, cluster: str, namespace: str = "alig
     resources = {"cpu": "200m", "memory": "256Mi"}
     waiting = copy.deepcopy(container) | {
         "name": "wait-gcs-ready",
-        "args": [f"until ray health-check --address {_address(cluster, namespace)}; do sleep 5; done"],
+        "args": [_WAITING.format(address=_address(cluster, namespace))],
         "resources": {"requests": resources, "limits": resources},
     }
     for key in ("ports", "livenessProbe", "readinessProbe"):

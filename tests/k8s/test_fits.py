@@ -1,11 +1,13 @@
 """Whether the pods have room for the workers that the jobs ask for, by the numbers of both."""
 
+import copy
+
 import pytest
 
 from cluster.connection import share_gpus
 from tests.k8s.entrypoints import run_settings
 from tests.k8s.kuberay import ray_start_parameters
-from tests.k8s.manifests import SIZES, Object, of_kind, ray_container, render, the
+from tests.k8s.manifests import JOBS, SIZES, Object, of_kind, ray_container, render, the
 from tests.k8s.quantities import number
 
 
@@ -39,6 +41,17 @@ def test_the_workers_of_each_job_fill_the_nodes_of_its_cluster(size: str, job: s
     room = sum(int(min(node.get(name, 0) // amount for name, amount in placement.resources.items())) for node in nodes)
     assert room == run.workers, "as many as asked for, and no node for nothing"
     assert nodes[0]["CPU"] == 0, "no worker on the head"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_jobs_of_a_size_run_on_clusters_that_differ_only_in_name_and_priority(size: str) -> None:
+    """So that what runs on the cluster of one runs on those of the others."""
+    specs = [copy.deepcopy(the(render(f"{size}/{job}"), "RayJob")["spec"]["rayClusterSpec"]) for job in JOBS]
+    for spec in specs:
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            del group["template"]["metadata"]["labels"]["app.kubernetes.io/instance"]
+            del group["template"]["spec"]["priorityClassName"]
+    assert specs[0] == specs[1] == specs[2]
 
 
 @pytest.mark.parametrize(("size", "trials"), [("dev", 1), ("gpu", 3), ("gpu-multi-tenant", 3)])

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,17 @@ def locked(name: str) -> dict[str, Version]:
 
 
 def requirements() -> list[Requirement]:
-    return [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+    """What the image holds: all that the project needs, and the search of model-based sweeps."""
+    texts = PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["optuna"]
+    return [Requirement(text) for text in texts]
+
+
+def build_context() -> list[str]:
+    """The patterns of what goes into the build."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns[0] == "*", "everything is left out that is not named"
+    return [line.removeprefix("!") for line in patterns if line.startswith("!")]
 
 
 def test_the_dockerfile_has_no_lint() -> None:
@@ -50,7 +61,8 @@ def test_the_lock_holds_every_dependency_in_a_version_that_the_project_accepts(n
         assert requirement.name in versions, f"{requirement.name}: run k8s/image/lock.sh"
         found = versions[requirement.name]
         assert found in requirement.specifier, f"{requirement} is locked at {found}: run k8s/image/lock.sh"
-    assert "setuptools" in versions, "the project's wheel is built without the network"
+    (builder,) = map(Requirement, PROJECT["build-system"]["requires"])
+    assert versions[builder.name] in builder.specifier, "the project's wheel is built without the network"
 
 
 @pytest.mark.parametrize("name", ["gpu.lock", "cpu.lock"])
@@ -70,10 +82,7 @@ def test_both_variants_and_the_manifests_have_the_same_ray_and_torch() -> None:
 
 
 def test_the_build_gets_every_package_of_the_project_and_nothing_else() -> None:
-    lines = (IMAGE / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
-    patterns = [line for line in lines if line and not line.startswith("#")]
-    assert patterns[0] == "*", "everything is left out that is not named"
-    allowed = [line.removeprefix("!") for line in patterns if line.startswith("!")]
+    allowed = build_context()
     packages = {pattern.removesuffix("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert packages <= set(allowed)
     assert {"pyproject.toml", PROJECT["project"]["readme"], *PROJECT["project"]["license-files"]} <= set(allowed)
@@ -81,6 +90,23 @@ def test_the_build_gets_every_package_of_the_project_and_nothing_else() -> None:
     files = {Path(word).name for word in copied if not word.startswith("k8s/image/Dockerfile")}
     assert files == {"gpu.lock", "cpu.lock", "torch-cpu.txt"}
     assert all(any(fnmatch.fnmatch(f"k8s/image/{file}", pattern) for pattern in allowed) for file in files)
+
+
+def test_the_wheel_that_the_image_installs_has_every_file_of_the_packages(tmp_path: Path) -> None:
+    source, packages = tmp_path / "source", set()
+    for name in build_context():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            packages |= {str(file.relative_to(source)) for file in (source / name).rglob("*") if file.is_file()}
+        elif (ROOT / name).is_file():
+            source.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if ".dist-info/" not in name} == packages
 
 
 def test_the_image_runs_as_the_user_of_the_manifests_in_a_folder_that_can_be_written() -> None:

@@ -1,15 +1,29 @@
 """Whether what the manifests refer to exists: claims, accounts, classes, secrets, pods that policies speak of."""
 
-import os
+import shutil
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.k8s.kuberay import head_pod, worker_pod
-from tests.k8s.manifests import APPLIED, ROOT, SIZES, Object, of_kind, ray_cluster_specs, render, render_folder
+from tests.k8s.manifests import (
+    APPLIED,
+    JOBS,
+    ROOT,
+    SIZES,
+    Object,
+    environment,
+    of_kind,
+    ray_cluster_specs,
+    render,
+    render_folder,
+    the,
+)
 
 MADE_BY_HAND = {"aligngan-redis", "aligngan-object-store"}
 """Secrets that docs/kubernetes.md says how to make."""
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
 def pods(objects: list[Object]) -> list[Object]:
@@ -42,7 +56,6 @@ def test_claims_accounts_and_classes_that_pods_name_exist() -> None:
             kind: {found["metadata"]["name"] for found in of_kind(objects, kind)}
             for kind in ("PersistentVolumeClaim", "ServiceAccount", "PriorityClass")
         }
-        names["ServiceAccount"].add("cluster")  # the operator makes it for an autoscaler
         for pod in pods(render(name)):
             spec = pod["spec"]
             assert spec["serviceAccountName"] in names["ServiceAccount"], name
@@ -55,8 +68,18 @@ def test_claims_accounts_and_classes_that_pods_name_exist() -> None:
             assert mounted <= declared, name
 
 
+def test_only_the_head_with_an_autoscaler_has_an_account_with_rights_and_its_token() -> None:
+    """The operator gives rights to the account that such a head names, or to one with the cluster's own name."""
+    for name in APPLIED:
+        scaled = any(spec.get("enableInTreeAutoscaling") for spec in ray_cluster_specs(render(name)))
+        assert scaled == (name == "gpu")
+        for pod in pods(render(name)):
+            entitled = scaled and pod["metadata"]["labels"].get("ray.io/node-type") == "head"
+            assert pod["spec"]["serviceAccountName"] == ("aligngan-autoscaler" if entitled else "aligngan"), name
+            assert pod["spec"]["automountServiceAccountToken"] == entitled, name
+
+
 def test_no_manifest_holds_a_secret_and_those_that_are_named_are_documented() -> None:
-    documented = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
     for name in APPLIED:
         assert not of_kind(render(name), "Secret"), name
         for pod in pods(render(name)):
@@ -65,7 +88,7 @@ def test_no_manifest_holds_a_secret_and_those_that_are_named_are_documented() ->
                     if secret := entry.get("valueFrom", {}).get("secretKeyRef"):
                         assert secret["name"] == "cluster" or secret["name"] in MADE_BY_HAND, entry
     for secret in MADE_BY_HAND:
-        assert f"create secret generic {secret}" in documented
+        assert f"create secret generic {secret}" in PAGE
 
 
 def test_policies_deny_by_default_and_every_other_policy_speaks_of_pods_that_exist() -> None:
@@ -83,21 +106,25 @@ def test_policies_deny_by_default_and_every_other_policy_speaks_of_pods_that_exi
                 assert name == "job-client" or any(selected(selector, pod) for pod in pods(everything)), name
 
 
-def test_the_object_store_takes_the_claims_place(tmp_path: Path) -> None:
-    folder = tmp_path / "overlay"
-    folder.mkdir()
-    relative = Path(os.path.relpath(ROOT / "k8s", folder))
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [str(relative / "overlays" / "dev" / "cluster")],
-        "components": [str(relative / "components" / "object-store")],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    (spec,) = ray_cluster_specs(render_folder(folder))
-    for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
-        pod = group["template"]["spec"]
-        (container,) = pod["containers"]
-        assert container["envFrom"] == [{"secretRef": {"name": "aligngan-object-store"}}]
-        assert "ALIGNGAN_RUNS" not in {entry["name"] for entry in container["env"]}
-        assert "runs" not in {entry["name"] for entry in (*container["volumeMounts"], *pod["volumes"])}
+@pytest.mark.parametrize(("size", "place"), [("dev", "dev"), ("gpu", "gpu"), ("gpu-multi-tenant", "gpu")])
+def test_the_object_store_takes_the_claims_place(size: str, place: str, tmp_path: Path) -> None:
+    """Where docs/kubernetes.md says to add it."""
+    shutil.copytree(ROOT / "k8s", tmp_path / "k8s")
+    overlays = tmp_path / "k8s" / "overlays"
+    file = overlays / place / "cluster" / "kustomization.yaml"
+    kustomization = yaml.safe_load(file.read_text(encoding="utf-8"))
+    kustomization["components"].append("../../../components/object-store")
+    file.write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+    assert f"`overlays/{place}/cluster/kustomization.yaml`" in PAGE
+    for name in (size, *(f"{size}/{job}" for job in JOBS)):
+        objects = render_folder(overlays / name)
+        assert the(objects, "NetworkPolicy", "object-store")
+        (spec,) = ray_cluster_specs(objects)
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            pod = group["template"]["spec"]
+            (container,) = pod["containers"]
+            assert container["envFrom"] == [{"secretRef": {"name": "aligngan-object-store"}}]
+            (runs,) = (entry for entry in container["env"] if entry["name"] == "ALIGNGAN_RUNS")
+            assert runs["valueFrom"]["secretKeyRef"] == {"name": "aligngan-object-store", "key": "ALIGNGAN_RUNS"}
+            assert "runs" not in {entry["name"] for entry in (*container["volumeMounts"], *pod["volumes"])}
+            assert environment(container)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"] in ("90", "20")

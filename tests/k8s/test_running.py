@@ -3,27 +3,29 @@
 Left to a real cluster: scheduling, storage classes, the operator itself, the policies' enforcement, GPUs.
 """
 
+import contextlib
 import copy
 import json
 import os
 import re
-import secrets
 import shutil
+import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 
-from tests.cluster.network import Network, ip, why_not
-from tests.k8s.kuberay import head_pod, worker_pod
-from tests.k8s.local_pod import LocalPod, answer
-from tests.k8s.manifests import Object, environment, ray_cluster_specs, ray_container, render, the
+from tests.cluster.network import Host, Network, why_not
+from tests.k8s.kuberay import head_pod
+from tests.k8s.local_cluster import Cluster, wait
+from tests.k8s.local_pod import answer
+from tests.k8s.manifests import ROOT, environment, ray_container, render, the
 from tests.processes import finish
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ENDLESS = 1_000_000
 TINY = " ".join(
@@ -35,90 +37,28 @@ TINY = " ".join(
     ]
 )
 """Added to the entrypoint, so that an iteration takes a moment. The last word on a key holds."""
+DRIVER_LOG = "/tmp/ray/session_latest/logs/job-driver-*.log"
+TWO_POINTS = {"search": "one-at-a-time", "space": {"loss.lambda_id_pix": [0.1, 1.0]}}
 
 
-class Cluster:
-    """The pods of a RayJob, as the operator would start them."""
-
-    def __init__(self, network: Network, job: Object) -> None:
-        self.network, self.job = network, job
-        self.name, self.token = f"{job['metadata']['name']}-x7k2p", secrets.token_hex(32)
-        self.spec = job["spec"]["rayClusterSpec"]
-        self.claims = {name: network.directory / name for name in ("aligngan-data", "aligngan-runs")}
-        for folder in self.claims.values():
-            folder.mkdir()
-            os.chown(folder, 10001, 10001)
-        self.pods: dict[str, LocalPod] = {}
-        self.submission = ""
-
-    @property
-    def address(self) -> str:
-        return f"http://{self.network.hosts['head'].address}:8265"
-
-    def start(self, name: str, pod: Object) -> LocalPod:
-        host = self.network.host(name)
-        ip("-n", host.namespace, "route", "add", "default", "dev", "eth0")
-        names = {"localhost": "127.0.0.1", name: host.address}
-        names[f"{self.name}-head-svc.aligngan.svc.cluster.local"] = self.network.hosts["head"].address
-        folder = self.network.directory / name
-        folder.mkdir()
-        self.pods[name] = LocalPod(pod, host, folder, self.claims, names, self.token)
-        return self.pods[name]
-
-    def start_ready(self, name: str, pod: Object) -> LocalPod:
-        """Start a pod and wait until the readiness probe passes that the operator gives it."""
-        started = self.start(name, pod)
-        probe = pod["spec"]["containers"][0]["readinessProbe"]["httpGet"]
-        url = f"http://{started.host.address}:{probe['port']}{probe['path']}"
-        wait(lambda: answer(started.host, url, None)[0] == 200, started)
-        return started
-
-    def worker(self, name: str) -> LocalPod:
-        """Start a worker, with the shorter notice that the manifests give to preemptible ones."""
-        (group,) = self.spec["workerGroupSpecs"]
-        pod, notice = worker_pod(self.spec, group, self.name), "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"
-        (spec,) = ray_cluster_specs(render("gpu"))
-        (spot,) = (group for group in spec["workerGroupSpecs"] if group["groupName"] == "gpu-spot")
-        pod["spec"]["terminationGracePeriodSeconds"] = spot["template"]["spec"]["terminationGracePeriodSeconds"]
-        for entry in pod["spec"]["containers"][0]["env"]:
-            if entry["name"] == notice:
-                entry["value"] = environment(ray_container(spot))[notice]
-        return self.start_ready(name, pod)
-
-    def ask(self, path: str, body: Object | None = None) -> Object:
-        status, found = answer(self.network.hosts["head"], f"{self.address}{path}", self.token, body)
-        assert status == 200, found
-        return json.loads(found)
-
-    def submit_training(self, iterations: int) -> None:
-        """Submit the job's entrypoint as the operator does in HTTPMode, with few and small pictures."""
-        entrypoint = f"{self.job['spec']['entrypoint']} {TINY} train.iterations={iterations}"
-        self.submission = self.ask("/api/jobs/", {"entrypoint": entrypoint})["submission_id"]
-
-    def status(self) -> str:
-        return self.ask(f"/api/jobs/{self.submission}")["status"]
-
-    def has(self, kind: str, iteration: int = 0) -> bool:
-        """Return whether the run has a record of a kind beyond an iteration; fails where the job has ended."""
-        assert self.status() in ("PENDING", "RUNNING"), self.log()
-        return any(record["iteration"] > iteration for record in self.records(kind))
-
-    def log(self) -> str:
-        return self.ask(f"/api/jobs/{self.submission}/logs")["logs"]
-
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        file = self.claims["aligngan-runs"] / "demo" / "metrics.jsonl"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return [record for line in lines if (record := json.loads(line))["kind"] == kind]
+def training(iterations: int) -> str:
+    """Return the entrypoint of the training, made small."""
+    return f"{the(render('dev/train'), 'RayJob')['spec']['entrypoint']} {TINY} train.iterations={iterations}"
 
 
-def wait(holds: Callable[[], bool], pod: LocalPod | None = None, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if pod is not None and pod.process.poll() is not None:
-            raise AssertionError(f"the pod ended: {finish(pod.process)}")
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+def sweep(space: str, iterations: int) -> str:
+    """Return the entrypoint of the sweep over the points of a file, made small."""
+    entrypoint = the(render("dev/sweep"), "RayJob")["spec"]["entrypoint"].replace("--space demo", f"--space {space}")
+    small = f"{TINY} train.iterations={iterations} checkpoint.every=10"
+    return f"{entrypoint.removesuffix('; fi')} {small}; fi"
+
+
+def kill(host: Host, words: bytes) -> None:
+    """Kill the processes of a host that have these words in their command, without notice."""
+    for pid in host.pids():
+        with contextlib.suppress(OSError):
+            if words in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +108,32 @@ def test_prometheus_reads_every_node_without_the_token(cluster: Cluster) -> None
         wait(lambda host=host, url=url: "ray_node_mem_used" in answer(host, url, None)[1])  # type: ignore[misc]
 
 
+def test_every_port_that_the_manifests_name_is_listened_on(cluster: Cluster) -> None:
+    """The network policies and the monitors speak of these ports."""
+    for name in ("head", "w1"):
+        for port in cluster.pods[name].pod["spec"]["containers"][0]["ports"]:
+            place = f"/dev/tcp/{cluster.network.hosts[name].address}/{port['containerPort']}"
+            status, _, err = finish(cluster.network.hosts["w2"].run("timeout", "10", "bash", "-c", f": <> {place}"))
+            assert status == 0, f"{name}: {port}: {err}"
+
+
+def test_a_worker_waits_for_the_head_as_the_operator_lets_it(cluster: Cluster) -> None:
+    pod = cluster.pods["w1"]
+    (waiting,) = pod.pod["spec"]["initContainers"]
+    status, out, err = finish(pod.run(*waiting["command"], *waiting["args"]))
+    assert status == 0, out + err
+
+
+def test_the_doctor_says_that_a_training_would_run(cluster: Cluster) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ray job submit -- (python -m cluster\.doctor .*)$", page, re.MULTILINE)
+    cluster.submit(command)
+    cluster.succeeds()
+    assert "a training would run here" in cluster.log()
+
+
 def test_a_job_that_is_stopped_makes_a_last_checkpoint_in_the_time_that_the_manifests_give(cluster: Cluster) -> None:
-    cluster.submit_training(ENDLESS)
+    cluster.submit(training(ENDLESS))
     wait(lambda: cluster.has("train", 10))
     asked = time.monotonic()
     cluster.ask(f"/api/jobs/{cluster.submission}/stop", {})
@@ -183,7 +147,7 @@ def test_a_job_that_is_stopped_makes_a_last_checkpoint_in_the_time_that_the_mani
 
 def test_the_job_goes_on_and_loses_nothing_when_a_preemptible_worker_is_evicted(cluster: Cluster) -> None:
     last = cluster.records("train")[-1]["iteration"]
-    cluster.submit_training(ENDLESS)
+    cluster.submit(training(ENDLESS))
     wait(lambda: cluster.has("train", last + 10))
     # The kubelet's SIGTERM goes to the first process, which has to be `ray start` and not KubeRay's shell around it.
     evicted = cluster.pods["w2"]
@@ -201,9 +165,59 @@ def test_the_job_goes_on_and_loses_nothing_when_a_preemptible_worker_is_evicted(
 
 def test_the_same_job_run_to_its_end_prints_and_keeps_its_scores(cluster: Cluster) -> None:
     last = cluster.records("train")[-1]["iteration"]
-    cluster.submit_training(last + 3)
-    wait(lambda: cluster.status() not in ("PENDING", "RUNNING"))
-    assert cluster.status() == "SUCCEEDED", cluster.log()
+    cluster.submit(training(last + 3))
+    cluster.succeeds()
+    said = finish(cluster.pods["head"].run("sh", "-c", f"cat {DRIVER_LOG}"))[1]
+    assert "run folder: /runs/demo (resumed)" in said, "where docs/kubernetes.md looks for it"
     assert "run folder: /runs/demo (resumed)" in cluster.log()
     assert "all-search, single-shot: Rank-1" in cluster.log()
     assert (cluster.claims["aligngan-runs"] / "demo" / "scores.json").exists()
+
+
+def test_the_evaluation_finds_the_scores_that_the_training_ended_with(cluster: Cluster) -> None:
+    cluster.submit(the(render("dev/evaluate"), "RayJob")["spec"]["entrypoint"])
+    cluster.succeeds()
+    run = cluster.claims["aligngan-runs"] / "demo"
+    (file,) = (run / "evaluated").glob("*/scores.json")
+    at_the_end, again = (json.loads(path.read_text(encoding="utf-8")) for path in (run / "scores.json", file))
+    assert again["iteration"] == at_the_end["iteration"]
+    # The similarities, because a few iterations leave ranks to the last digits.
+    assert again["iccs"] == pytest.approx(at_the_end["iccs"], abs=1e-3)
+    for found, wanted in zip(again["searches"], at_the_end["searches"], strict=True):
+        assert found["mean"] == pytest.approx(wanted["mean"], abs=5), (found["mean"], wanted["mean"])
+
+
+def test_a_sweep_whose_driver_is_lost_goes_on_when_the_operator_runs_its_job_again(cluster: Cluster) -> None:
+    runs = cluster.claims["aligngan-runs"]
+    (runs / "two.yaml").write_text(yaml.safe_dump(TWO_POINTS), encoding="utf-8")
+    entrypoint = sweep("/runs/two.yaml", 40)
+    cluster.submit(entrypoint)
+    first, second = (f"sweep/trials/sweep.lambda_id_pix-{value}.seed-0" for value in ("1", "0.1"))
+    wait(lambda: cluster.has("checkpoint", run=first))
+    kill(cluster.network.hosts["head"], b"tune.sweep")
+    wait(lambda: cluster.status() == "FAILED")
+    assert "2 workers a trial, room for 2 workers and 16 drivers: 1 at once, the others queue" in cluster.log()
+    begun = len(cluster.records("train", first))
+    cluster.submit(entrypoint)
+    cluster.succeeds()
+    trials = json.loads((runs / "sweep" / "trials.json").read_text(encoding="utf-8"))
+    assert [trial["status"] for trial in trials] == ["finished", "finished"]
+    later = [record["iteration"] for record in cluster.records("train", first)[begun:]]
+    assert later[0] > 10, "from its checkpoint"
+    assert later[-1] == cluster.records("train", second)[-1]["iteration"] == 40
+    assert (runs / "sweep" / "report" / "index.html").exists()
+
+
+def test_a_cluster_that_is_taken_away_as_a_whole_leaves_a_last_checkpoint(cluster: Cluster) -> None:
+    """As when Kueue suspends a job, or somebody deletes it: all pods are told to go at once."""
+    cluster.submit(training(ENDLESS))
+    begun = cluster.records("train")[-1]["iteration"] if cluster.records("train") else 0
+    wait(lambda: cluster.has("train", begun + 10))
+    workers = [cluster.pods[name] for name in cluster.pods if re.fullmatch(r"w\d", name)]
+    running = [worker for worker in workers if worker.process.poll() is None]
+    assert len(running) == 2
+    done = cluster.records("train")[-1]["iteration"]
+    for pod in (cluster.pods["head"], *running):
+        os.kill(pod.main_process(), signal.SIGTERM)
+    wait(lambda: all(worker.process.poll() is not None for worker in running))
+    assert cluster.records("checkpoint")[-1]["iteration"] >= done
