@@ -82,6 +82,23 @@ WORKER_METRICS = (
         "worker",
     ),
     Metric(
+        "training_decoded_images",
+        "counter",
+        "images",
+        "Pictures decoded for iterations; none where data.cache keeps them decoded.",
+        _WORKER,
+        "worker",
+    ),
+    Metric(
+        "training_loader_batches_ready",
+        "gauge",
+        "batches",
+        "Batches loaded ahead that wait to be asked for at the end of an iteration: at 0 the next one has to wait. Of "
+        "the stream that has the fewest; with DALI, batches whose files are read and that wait for its graph.",
+        _WORKER,
+        "worker",
+    ),
+    Metric(
         "training_skipped_images",
         "counter",
         "images",

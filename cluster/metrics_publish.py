@@ -34,7 +34,7 @@ class Meter:
         self._beaten = time.monotonic()
         self._gauges: dict[tuple[str, Labels], float] = {}
         self._increments: dict[tuple[str, Labels], float] = {}
-        self._lock = threading.Lock()
+        self._lock, self._handing_on = threading.Lock(), threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._refresh, name="metrics", daemon=True)
         self._thread.start()
@@ -57,13 +57,14 @@ class Meter:
 
     def flush(self) -> None:
         """Hand everything to Ray now."""
-        with self._lock:
-            increments, self._increments = self._increments, {}
-            gauges = dict(self._gauges)
-        for (name, labels), amount in increments.items():
-            _ray_metric(name).inc(max(amount, _ZERO), tags=dict(labels))
-        for (name, labels), value in gauges.items():
-            _ray_metric(name).set(value, tags=dict(labels))
+        with self._handing_on:  # or what another thread is handing on would not be there yet
+            with self._lock:
+                increments, self._increments = self._increments, {}
+                gauges = dict(self._gauges)
+            for (name, labels), amount in increments.items():
+                _ray_metric(name).inc(max(amount, _ZERO), tags=dict(labels))
+            for (name, labels), value in gauges.items():
+                _ray_metric(name).set(value, tags=dict(labels))
 
     def close(self) -> None:
         """Stop refreshing; gauges vanish from Ray after 20 s, counters stay."""

@@ -33,6 +33,8 @@ FOLLOW_SECONDS = 0.2
 SHOWN_APART = ("kind", "iteration", "iterations", "images_per_second", "seconds_left")
 NOT_SHOWN = ("seconds", "learning_rate_")
 """How keys begin that are for files and dashboards and too many for a terminal."""
+NOT_SHOWN_SCORES = (" R10", " R20")
+"""How the keys of such scores end."""
 
 Record = dict[str, Any]
 
@@ -211,7 +213,7 @@ def _speed(record: Record) -> str:
 
 def _values(record: Record) -> str:
     shown = (name for name in record if name not in SHOWN_APART and not name.startswith(NOT_SHOWN))
-    values = ((name, record[name]) for name in shown)
+    values = ((name, record[name]) for name in shown if not name.endswith(NOT_SHOWN_SCORES))
     return "  ".join(f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values)
 
 

@@ -33,11 +33,17 @@ class Batch:
     ir_paths: list[str]
     skipped: tuple[str, ...] = ()
     """Planned pictures that could not be decoded; the paths name those that took their places."""
+    decoded: int = 0
+    """Pictures that were decoded for it: all, or none where a cache keeps them decoded."""
 
 
 class _Stream(Protocol):
     """Pictures of consecutive requests; uint8 [N, 3, H, W]."""
 
+    decodes: bool
+
+    @property
+    def ready(self) -> int: ...
     def __next__(self) -> Tensor: ...
     def close(self) -> None: ...
 
@@ -122,7 +128,13 @@ class BatchLoader:
             rgb_paths=paths[:count],
             ir_paths=paths[count:],
             skipped=tuple(request.paths[i] for i in sorted(request.skipped)),
+            decoded=len(paths) if self._stream.decodes else 0,
         )
+
+    @property
+    def ready(self) -> int:
+        """How many of the batches that are loaded ahead wait to be asked for; with DALI, to be decoded."""
+        return 0 if self._stream is None else self._stream.ready
 
     def __enter__(self) -> "BatchLoader":
         return self

@@ -55,7 +55,7 @@ def divided(nodes: Iterable[Resources], placement: Placement, workers: int, conc
     slots = sum(_slots(node, placement) for node in nodes)
     fitting = slots // workers
     drivers = sum(node.get(DRIVER, 0) for node in nodes)
-    words = f"{workers} workers a trial, room for {slots} workers"
+    words = f"{workers} worker{'' if workers == 1 else 's'} a trial, room for {slots} workers"
     if drivers:
         fitting, driver = min(fitting, int(drivers)), {DRIVER: 1.0}
         words += f" and {drivers:g} drivers"

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from aligngan.config import Config, ConfigError
 from aligngan.config.checks import check
-from tune.points import SEED, Point, axis_values, corner_points, listed_points
+from tune.points import SEED, Point, axis_values, combinations, corner_points, listed_points
 from tune.settings import Range, SweepSettings, varied
 
 WITHOUT_DATA = ("loss.", "optimizer.", SEED)
 """How keys begin that no check of the data set depends on."""
+UNLISTED = 10_000
+"""Trials of a grid beyond which nobody reads the list."""
 DIRECTIONS = {"regdb": ("visible2thermal", "thermal2visible"), "folder": ("rgb2ir", "ir2rgb")}
 
 
@@ -25,8 +27,10 @@ def checked_points(settings: SweepSettings, base: Config) -> list[Point]:
         mistakes.append(f"run.workers: found {base.run.workers}, accepted in a sweep: one number, so that trials fit")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+    if (count := combinations(settings)) > UNLISTED:  # listing them would take long
+        raise ConfigError("\n".join(_budget(settings, base, count)))
     points = [] if settings.search == "optuna" else listed_points(settings, base)
-    mistakes = [*_budget(settings, points), *_names(points)]
+    mistakes = [*_budget(settings, base, len(points) or settings.trials or 0), *_names(points)]
     if not mistakes:
         mistakes = list(_configurations(settings, base, points or corner_points(settings)))
     if mistakes:
@@ -101,10 +105,13 @@ def grace_iterations(settings: SweepSettings, base: Config) -> int:
     return max(1, round(settings.asha.grace * (base.train.iterations - base.warmup)))
 
 
-def _budget(settings: SweepSettings, points: Sequence[Point]) -> Iterator[str]:
-    trials = len(points) or settings.trials or 0
+def _budget(settings: SweepSettings, base: Config, trials: int) -> Iterator[str]:
     if trials > settings.max_trials:
-        yield f"{trials} trials are more than the {settings.max_trials} of max_trials: confirm with --budget {trials}"
+        yield (
+            f"{trials} trials are more than the {settings.max_trials} of max_trials: confirm with --budget {trials} "
+            f"({trials * base.train.iterations:,} iterations on {base.run.workers} workers each; "
+            f"--budget {trials} --dry-run lists them, and --like RUN says how long they take)"
+        )
 
 
 def _names(points: Sequence[Point]) -> Iterator[str]:

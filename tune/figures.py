@@ -1,4 +1,4 @@
-"""The pictures of a sweep: Figure 4, a heat map, parallel coordinates and the courses of the trials."""
+"""The pictures of a sweep's points: Figure 4 and a heat map."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from tune.results import Group, SweepResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SYMBOLS = {
     "loss.lambda_id_pix": r"$\lambda_{id}^{pix}$",
@@ -19,7 +20,11 @@ SYMBOLS = {
     "loss.lambda_cyc": r"$\lambda_{cyc}$",
 }
 """The paper's signs for keys that it has signs for."""
-LINES: tuple[Any, ...] = ("--", ":", "-.", (0, (6, 1, 1, 1)))
+LINES: tuple[Any, ...] = ("--", "-.", (0, (6, 1, 1, 1)), (0, (1, 1)))
+NARROWEST = 2.0
+"""Percentage points that an axis of scores spans at least, so that no noise fills a picture."""
+CHARACTER = 0.027
+"""Share of an axis that a character of a tick's label takes."""
 
 
 def weights_picture(results: SweepResults) -> Picture | None:
@@ -33,42 +38,39 @@ def weights_picture(results: SweepResults) -> Picture | None:
         return None
     from matplotlib.figure import Figure
 
-    references = [group for group in results.groups() if group.reference is not None]
     with drawing_style():
-        figure = Figure(figsize=(0.4 + 4.0 * len(slices), 3.7), layout="constrained")
-        panels = figure.subplots(1, len(slices), sharey=True, squeeze=False)[0]
-        for number, (panel, (key, groups)) in enumerate(zip(panels, slices.items(), strict=True)):
-            values = [float(group.values[key]) for group in groups]
-            for place, (name, title) in enumerate(_measures(results)):
-                style = {"color": COLOURS[place]}
-                means = np.array([group.mean(name) for group in groups])
-                spreads = np.array([group.spread(name) or 0.0 for group in groups])
-                panel.fill_between(values, means - spreads, means + spreads, alpha=0.16, linewidth=0, **style)
-                for value, group in zip(values, groups, strict=True):
-                    panel.plot(
-                        [value] * len(group.results), group.scores(name), linestyle="", marker=".", alpha=0.6, **style
-                    )
-                panel.plot(values, means, marker=MARKERS[place], markersize=6, label=title, **style)
-                for line, reference in zip(LINES * len(references), references, strict=False):
-                    label = f"{reference.reference}, {title}"
-                    panel.axhline(reference.mean(name), linestyle=line, linewidth=1.3, label=label, **style)
-            _scale(panel, values)
-            panel.set(title=f"({'abcdefgh'[number % 8]}) {symbol(key)}", xlabel=symbol(key))
-            panel.set_ylim(bottom=0)
-        panels[0].set_ylabel("percent")
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure = Figure(figsize=(0.8 + 3.9 * len(slices), 5.6), layout="constrained")
+        panels = figure.subplots(2, len(slices), sharex="col", sharey="row", squeeze=False)
+        for row, (name, title) in enumerate(measures(results)):
+            for panel, (key, groups) in zip(panels[row], slices.items(), strict=True):
+                values = [float(group.values[key]) for group in groups]
+                _means(panel, values, groups, name, row)
+                _references(panel, results, name)
+                if (base := _inside(results, key, values)) is not None:
+                    panel.axvline(base, color=FAINT, linestyle=":", linewidth=1.2, zorder=0.9)
+            _widen(panels[row][0])
+            panels[row][0].set_ylabel(f"{title}, %")
+        for number, (key, groups) in enumerate(slices.items()):
+            scale = _scale(panels[1][number], [float(group.values[key]) for group in groups])
+            panels[0][number].set_title(f"({'abcdefgh'[number % 8]}) {symbol(key)}")
+            panels[1][number].set_xlabel(f"{symbol(key)}{scale}")
+        marked = any(_inside(results, key, [group.values[key] for group in slices[key]]) is not None for key in slices)
+        _legend(figure, results, marked, 5 if len(slices) > 1 else 2)
         spoken = "; ".join(
             f"{key}: " + ", ".join(f"{group.values[key]:g} gives {group.mean(results.rank1):.1f}" for group in groups)
             for key, groups in slices.items()
         )
+        paper = "As the paper's Figure 4: " if all(key in SYMBOLS for key in slices) else ""
+        short = short_names(list(results.settings.space))
+        others = ", ".join(f"{short[key]} {base_value(results.base, key)}" for key in slices)
         return finished(
             figure,
             "figure-4",
             "Rank-1 and mAP against each weight",
             f"Rank-1 and mAP against each varied key. Mean Rank-1 in percent: {spoken}.",
-            f"As the paper's Figure 4, {_search_title(results)}. {_seeds(results)} The other keys are as in the base "
-            f"({', '.join(f'{symbol(key)} {base_value(results.base, key)}' for key in slices)}).".replace("$", ""),
+            f"{paper}{search_title(results, capital=not paper)}. {_seeds(results)} In each column one key varies and "
+            f"the others are as in the base ({others}). The vertical axes do not begin at 0."
+            + ("" if results.chance is None else f" Guessing has a Rank-1 of {results.chance:.1f} %."),
         )
 
 
@@ -85,24 +87,35 @@ def heat_map(results: SweepResults) -> Picture | None:
     if len(rows) < 2 or len(columns) < 2 or len(groups) < 0.6 * len(rows) * len(columns):
         return None
     from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
 
+    several = any(len(group.results) > 1 for group in groups)
+    here = {key: base_value(results.base, key) for key in numeric}
+    in_map = here[down] in rows and here[across] in columns
     with drawing_style():
-        figure = Figure(figsize=(1.2 + 1.5 * len(columns), 1.3 + 0.55 * len(rows)), layout="constrained")
-        for panel, (name, title) in zip(figure.subplots(1, 2), _measures(results), strict=True):
+        size = (1.2 + 1.5 * len(columns), 1.3 + (0.62 if several else 0.55) * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        for panel, (name, title) in zip(figure.subplots(1, 2), measures(results), strict=True):
             cells = np.full((len(rows), len(columns)), np.nan)
+            texts = {}
             for group in groups:
-                cells[rows.index(group.values[down]), columns.index(group.values[across])] = group.mean(name)
+                place = rows.index(group.values[down]), columns.index(group.values[across])
+                cells[place] = group.mean(name)
+                spread = group.spread(name)
+                texts[place] = f"{group.mean(name):.1f}" + ("" if spread is None else f"\n\u00b1 {spread:.1f}")
             image = panel.imshow(cells, cmap="cividis", aspect="auto")
-            middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
-            top = np.nanmax(cells)
+            middle, top = (np.nanmin(cells) + np.nanmax(cells)) / 2, np.nanmax(cells)
             for (row, column), value in np.ndenumerate(cells):
-                text = "-" if np.isnan(value) else f"{value:.1f}"
                 colour = FAINT if np.isnan(value) else "white" if value < middle else INK
                 weight = "bold" if value == top else "normal"
-                panel.text(column, row, text, ha="center", va="center", color=colour, weight=weight, fontsize=9)
+                text = texts.get((row, column), "-")
+                panel.text(column, row, text, ha="center", va="center", color=colour, weight=weight, fontsize=8.5)
+            if in_map:
+                corner = columns.index(here[across]) - 0.47, rows.index(here[down]) - 0.47
+                panel.add_patch(Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=INK, linewidth=1.6))
             panel.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
             panel.set_yticks(range(len(rows)), [f"{value:g}" for value in rows])
-            panel.set(title=f"{title}, percent", xlabel=symbol(across), ylabel=symbol(down))
+            panel.set(title=f"{title}, %", xlabel=symbol(across), ylabel=symbol(down))
             panel.grid(visible=False)
             figure.colorbar(image, ax=panel)
         best = max(groups, key=lambda group: group.mean(results.rank1))
@@ -112,107 +125,75 @@ def heat_map(results: SweepResults) -> Picture | None:
             "Rank-1 and mAP over both weights",
             f"Heat map of {len(rows)} values of {down} by {len(columns)} of {across}. The highest mean Rank-1 is "
             f"{best.mean(results.rank1):.1f} at {best.values[down]:g} and {best.values[across]:g}.",
-            f"{_search_title(results, capital=True)}. Means over seeds; the highest is bold; a dash was not trained to "
-            "its end.",
-        )
-
-
-def parallel_coordinates(results: SweepResults) -> Picture | None:
-    """Return one line per trial across its values and scores, coloured by the metric, or None below two trials."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-    from matplotlib.figure import Figure
-
-    trials = [result for result in results.results if result.reference is None and result.scores]
-    if len(trials) < 2:
-        return None
-    keys = list(results.settings.space)
-    names = [*keys, results.rank1, results.mean_ap]
-    columns: list[list[Any]] = [[trial.values[key] for trial in trials] for key in keys]
-    columns += [[trial.scores[name] for trial in trials] for name in names[len(keys) :]]
-    metric = [trial.scores[results.settings.metric] for trial in trials]
-    with drawing_style():
-        figure = Figure(figsize=(1.6 + 1.9 * len(names), 3.8), layout="constrained")
-        panel = figure.subplots()
-        whole = [value for value, trial in zip(metric, trials, strict=True) if trial.status == "finished"] or metric
-        norm = Normalize(min(whole), max(whole) if max(whole) > min(whole) else min(whole) + 1)
-        colours = ScalarMappable(norm, "viridis")
-        heights = [_heights(column) for column in columns]
-        for number in sorted(range(len(trials)), key=lambda trial: metric[trial]):
-            stopped = trials[number].status != "finished"
-            line = [height[number] for height, _ in heights]
-            panel.plot(
-                range(len(names)),
-                line,
-                color=FAINT if stopped else tuple(colours.cmap(norm(metric[number]))),
-                linestyle=":" if stopped else "-",
-                linewidth=1.0 if stopped else 1.8,
-                alpha=0.9,
-            )
-        for place, (_, ticks) in enumerate(heights):
-            panel.axvline(place, color=INK, linewidth=1)
-            for height, text in ticks:
-                panel.annotate(
-                    text, (place, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8,
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-                )  # fmt: skip
-        short = short_names(keys)
-        labels = [SYMBOLS.get(key, short[key]) for key in keys] + ["Rank-1", "mAP"]
-        panel.set_xticks(range(len(names)), labels)
-        panel.set(yticks=[], xlim=(-0.15, len(names) - 0.6), ylim=(-0.06, 1.06))
-        panel.spines[["left", "bottom"]].set_visible(False)
-        panel.grid(visible=False)
-        figure.colorbar(colours, ax=panel, label=f"{'Rank-1' if results.settings.metric.endswith('R1') else 'mAP'}, %")
-        return finished(
-            figure,
-            "parallel-coordinates",
-            "All trials",
-            f"One line for each of {len(trials)} trials across {', '.join(keys)}, Rank-1 and mAP.",
-            f"{_search_title(results, capital=True)}. One line per trial, coloured by its score."
-            + (" Dotted: not trained to its end." if any(trial.status != "finished" for trial in trials) else ""),
-        )
-
-
-def courses_picture(results: SweepResults) -> Picture | None:
-    """Return the metric of every trial over its iterations, or None where trials were scored once only."""
-    from matplotlib.figure import Figure
-
-    trials = [result for result in results.results if result.course]
-    if not any(len(trial.course) > 1 for trial in trials):
-        return None
-    metric = results.settings.metric
-    with drawing_style():
-        figure = Figure(figsize=(8.0, 3.8), layout="constrained")
-        panel = figure.subplots()
-        drawn = set()
-        kinds = {"finished": ("-", COLOURS[0], 0.75), "reference": ("--", COLOURS[1], 0.9)}
-        for trial in trials:
-            kind = "reference" if trial.reference and trial.status == "finished" else trial.status
-            line, colour, alpha = kinds.get(kind, (":", FAINT, 0.9))
-            iterations = [iteration for iteration, _ in trial.course]
-            scores = [scores[metric] for _, scores in trial.course]
-            label = {"stopped": "stopped early"}.get(kind, kind) if kind not in drawn else None
-            drawn.add(kind)
-            panel.plot(iterations, scores, linestyle=line, color=colour, alpha=alpha, linewidth=1.2, label=label)
-            if kind == "stopped":
-                panel.plot(iterations[-1:], scores[-1:], marker="x", color=INK, linestyle="")
-        panel.set(xlabel="iteration", ylabel="percent", title=f"{_measure_title(results)} of every trial")
-        panel.set_ylim(bottom=0)
-        panel.legend()
-        stopped = sum(trial.status == "stopped" for trial in trials)
-        return finished(
-            figure,
-            "courses",
-            "Scores over the training",
-            f"{metric} of {len(trials)} trials over their iterations; {stopped} were stopped early.",
-            f"{_search_title(results, capital=True)}. One line per trial"
-            + ("; a cross is where it was stopped." if stopped else "."),
+            f"{search_title(results, capital=True)}. "
+            + ("Means over seeds with the sample standard deviation; " if several else "One seed; ")
+            + "the highest is bold; a dash was not trained to its end."
+            + (" The frame is the base." if in_map else "")
+            + "".join(f" {_in_words(results, group)}" for group in results.references()),
         )
 
 
 def symbol(key: str) -> str:
     """Return the paper's sign for a key, or its last part."""
     return SYMBOLS.get(key, key.rpartition(".")[2])
+
+
+def measures(results: SweepResults) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the scores that pictures show, each with its title."""
+    return (results.rank1, "Rank-1"), (results.mean_ap, "mAP")
+
+
+def search_title(results: SweepResults, capital: bool = False) -> str:
+    """Return the search that scores are of, in words."""
+    mode, _, shots = results.search.partition("-")
+    title = f"{mode}-search, {shots}-shot" if shots else results.search
+    return title[0].upper() + title[1:] if capital else title
+
+
+def _means(panel: "Axes", values: Sequence[float], groups: Sequence[Group], name: str, row: int) -> None:
+    colour = COLOURS[row]
+    means = np.array([group.mean(name) for group in groups])
+    spreads = np.array([group.spread(name) or 0.0 for group in groups])
+    panel.fill_between(values, means - spreads, means + spreads, alpha=0.18, linewidth=0, color=colour)
+    panel.plot(values, means, marker=MARKERS[row], markersize=6, markeredgecolor="white", color=colour)
+    for value, group in zip(values, groups, strict=True):
+        if len(group.results) > 1:
+            seeds = group.scores(name)
+            panel.plot([value] * len(seeds), seeds, linestyle="", marker=".", markersize=4, color=INK, zorder=3)
+
+
+def _references(panel: "Axes", results: SweepResults, name: str) -> None:
+    for line, reference in zip(LINES * len(results.references()), results.references(), strict=False):
+        mean, spread = reference.mean(name), reference.spread(name)
+        panel.axhline(mean, linestyle=line, linewidth=1.4, color=INK, zorder=1.5)
+        if spread is not None:
+            panel.axhspan(mean - spread, mean + spread, color=INK, alpha=0.08, linewidth=0)
+
+
+def _inside(results: SweepResults, key: str, values: Sequence[float]) -> float | None:
+    """The base's value of a key where it lies among these."""
+    value = base_value(results.base, key)
+    return float(value) if isinstance(value, int | float) and min(values) <= value <= max(values) else None
+
+
+def _legend(figure: "Figure", results: SweepResults, marked: bool, columns: int) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    if any(len(group.results) > 1 for group in results.groups()):
+        handles += [
+            Line2D([], [], color=COLOURS[0], marker=MARKERS[0], markeredgecolor="white", label="mean over seeds"),
+            Line2D([], [], color=INK, linestyle="", marker=".", markersize=5, label="a seed"),
+            Patch(color=COLOURS[0], alpha=0.18, linewidth=0, label="standard deviation"),
+        ]
+    handles += [
+        Line2D([], [], color=INK, linestyle=line, label=str(group.reference))
+        for line, group in zip(LINES * len(results.references()), results.references(), strict=False)
+    ]
+    if marked:
+        handles.append(Line2D([], [], color=FAINT, linestyle=":", label="value in the base"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def _slice(results: SweepResults, key: str) -> list[Group]:
@@ -230,50 +211,43 @@ def _is_numeric(groups: Sequence[Group], key: str) -> bool:
     return all(isinstance(group.values[key], int | float) for group in groups)
 
 
-def _measures(results: SweepResults) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (results.rank1, "Rank-1"), (results.mean_ap, "mAP")
+def _widen(panel: "Axes") -> None:
+    low, high = panel.get_ylim()
+    lacking = max(0.0, NARROWEST - (high - low)) / 2
+    panel.set_ylim(max(low - lacking, 0.0), min(high + lacking, 100.0))
 
 
-def _scale(panel: "Axes", values: Sequence[float]) -> None:
-    """A log axis with a tick at every value tried, where they span much; 0 stands apart at its left end."""
+def _scale(panel: "Axes", values: Sequence[float]) -> str:
+    """Make the axis logarithmic where its values span much, tick what was tried; return what its label has to say.
+
+    0 stands apart at the left end of a logarithmic axis.
+    """
     positive = [value for value in values if value > 0]
-    if len(positive) > 1 and max(positive) / min(positive) >= 5 and min(values) >= 0:
-        panel.set_xscale("log" if len(positive) == len(values) else "symlog", **_linear_part(values, positive))
-    panel.set_xticks(values, [f"{value:g}" for value in values])
+    logarithmic = len(positive) > 1 and max(positive) / min(positive) >= 5 and min(values) >= 0
+    if logarithmic and len(positive) == len(values):
+        panel.set_xscale("log")
+    elif logarithmic:
+        panel.set_xscale("symlog", linthresh=min(positive), linscale=0.5)
+        panel.set_xlim(-0.2 * min(positive), 1.2 * max(positive))
+    places = [math.log(value) for value in positive] if logarithmic else list(values)
+    character = CHARACTER * (max(places) - min(places))
+    ticks = [f"{value:g}" for value in values if logarithmic and value <= 0]
+    taken: list[tuple[float, float]] = []
+    texts = [f"{value:g}" for value in (positive if logarithmic else values)]
+    # The ends first, then the roundest, as far as their labels have room.
+    for number in sorted(range(len(texts)), key=lambda at: (at not in (0, len(texts) - 1), len(texts[at]))):
+        reach = character * (len(texts[number]) + 1) / 2
+        if all(abs(places[number] - place) >= reach + other for place, other in taken):
+            ticks.append(texts[number])
+            taken.append((places[number], reach))
+    panel.set_xticks([float(tick) for tick in ticks], ticks)
     panel.set_xticks([], minor=True)
+    return " (log scale)" if logarithmic else ""
 
 
-def _linear_part(values: Sequence[float], positive: Sequence[float]) -> dict[str, float]:
-    return {} if len(positive) == len(values) else {"linthresh": min(positive), "linscale": 0.5}
-
-
-def _heights(column: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Where values lie between 0 and 1 on their axis, and the heights that are labelled."""
-    if not all(isinstance(value, int | float) for value in column):
-        kinds = sorted({str(value) for value in column})
-        places = {kind: index / max(1, len(kinds) - 1) for index, kind in enumerate(kinds)}
-        return [places[str(value)] for value in column], [(place, kind) for kind, place in places.items()]
-    low, high = min(column), max(column)
-    if low == high:
-        return [0.5] * len(column), [(0.5, f"{low:g}")]
-    logarithmic = low > 0 and high / low >= 10
-    measured = [math.log(value) if logarithmic else float(value) for value in column]
-    bottom, top = min(measured), max(measured)
-    heights = [(value - bottom) / (top - bottom) for value in measured]
-    tried = sorted(set(zip(heights, column, strict=True)))
-    if len(tried) > 8:
-        tried = [tried[0], tried[-1]]
-    return heights, [(height, f"{value:.4g}") for height, value in tried]
-
-
-def _search_title(results: SweepResults, capital: bool = False) -> str:
-    mode, _, shots = results.search.partition("-")
-    title = f"{mode}-search, {shots}-shot" if shots else results.search
-    return title[0].upper() + title[1:] if capital else title
-
-
-def _measure_title(results: SweepResults) -> str:
-    return "Rank-1" if results.settings.metric.endswith(" R1") else "mAP"
+def _in_words(results: SweepResults, group: Group) -> str:
+    scores = ", ".join(f"{title} {group.mean(name):.1f} %" for name, title in measures(results))
+    return f"Not in the map, {group.reference}: {scores}."
 
 
 def _seeds(results: SweepResults) -> str:

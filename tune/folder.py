@@ -99,6 +99,11 @@ class SweepFolder:
         """Return whether a trial was trained to its end, whatever the list of trials says."""
         return self.run(name).exists(SCORES_FILE)
 
+    def is_over(self, name: str) -> bool:
+        """Return whether a trial was trained to its end or stopped early for good, so that a resume leaves it alone."""
+        trial = self.trials.get(name)
+        return (trial is not None and trial.status == "stopped") or self.is_finished(name)
+
     def note(self, point: Point, **changes: Any) -> None:
         """Write down how a trial stands now."""
         trial = self.trials.setdefault(point.name, Trial(point.name, dict(point.values), point.reference))

@@ -1,6 +1,7 @@
 """The trials of a sweep, listed before any of them starts."""
 
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +26,21 @@ class Point:
 
 def listed_points(settings: SweepSettings, base: Config) -> list[Point]:
     """Return every trial of a sweep that is not chosen by a model while it goes on; each once, in order."""
-    combinations = list(_combinations(settings, base))
+    varied = list(_combinations(settings, base))
     points = []
     for seed in settings.seeds:  # outermost, so that a sweep that is cut short has a whole picture of its first seeds
-        points += [named(settings, {**values, SEED: seed}) for values in combinations]
+        points += [named(settings, {**values, SEED: seed}) for values in varied]
         for name, values in settings.references.items():
             points.append(Point(_name({"": name, SEED: seed}), {**values, SEED: seed}, name))
-    return [point for number, point in enumerate(points) if point not in points[:number]]
+    alike: dict[str, list[Point]] = {}
+    return [point for point in points if _is_new(point, alike.setdefault(point.name, []))]
+
+
+def combinations(settings: SweepSettings) -> int:
+    """Return how many trials a grid has, without listing them, counting what is listed twice as two; 0 for others."""
+    if settings.search != "grid":
+        return 0
+    return math.prod(len(axis_values(axis)) for axis in settings.space.values()) * len(settings.seeds)
 
 
 def corner_points(settings: SweepSettings) -> list[Point]:
@@ -89,6 +98,12 @@ def _combinations(settings: SweepSettings, base: Config) -> Iterator[dict[str, A
                 key: axis.at(draw.random()) if isinstance(axis, Range) else draw.choice(axis)
                 for key, axis in axes.items()
             }
+
+
+def _is_new(point: Point, known: list[Point]) -> bool:
+    new = point not in known
+    known.append(point)
+    return new
 
 
 def _ends(axis: tuple[Any, ...] | Range) -> tuple[Any, ...]:

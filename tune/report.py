@@ -59,10 +59,11 @@ def write(sweep: str, out: str | None) -> None:
     from aligngan.reporting.output import PAGE, open_folder, write_report
     from aligngan.reporting.page import Section
     from cluster.folder import RunFolder
-    from tune.figures import courses_picture, heat_map, parallel_coordinates, weights_picture
+    from tune.figures import heat_map, search_title, weights_picture
     from tune.folder import REPORT, SweepFolder
     from tune.results import read_results
     from tune.tables import best_config, best_yaml, points_table, trials_table
+    from tune.trial_figures import courses_picture, parallel_coordinates
 
     results = read_results(SweepFolder.of(sweep))
     states = [result.status for result in results.results]
@@ -74,17 +75,24 @@ def write(sweep: str, out: str | None) -> None:
 
     pictures = [weights_picture(results), heat_map(results), parallel_coordinates(results), courses_picture(results)]
     left_out = [f"Trials {state}: {states.count(state)}." for state in dict.fromkeys(states) if state != "finished"]
+    left_out += [f"{result.name} failed: {result.message}" for result in results.results if result.message]
+    base, seeds = results.base, ", ".join(map(str, results.settings.seeds))
+    about = [f"{results.settings.about}."] if results.settings.about else []
+    about.append(
+        f"Search {results.settings.search}, seeds {seeds}. Every trial is {base.method} if not said otherwise, "
+        f"{base.train.iterations} iterations on {base.run.workers} workers, scored by {search_title(results)}."
+    )
     sections = [
         Section(
             "weights",
             "What the weights do",
-            (results.settings.about,) if results.settings.about else (),
+            tuple(about),
             (points_table(results),),
             tuple(picture for picture in pictures if picture is not None),
         ),
         Section("trials", "Every trial", tables=(trials_table(results),)),
     ]
-    lead = f"{states.count('finished')} of {len(states)} trials trained to their end, on {results.base.data.name}."
+    lead = f"{states.count('finished')} of {len(states)} trials trained to their end, on {base.data.name}."
     config = best_config(results)
     if config is not None:
         best = results.best()
@@ -92,7 +100,7 @@ def write(sweep: str, out: str | None) -> None:
         chosen = ", ".join(f"{key} {value}" for key, value in best.values.items())
         words = f"best {results.settings.metric}: {best.mean(results.settings.metric):.1f} % with {chosen}"
         print(words)
-        lead += f" The {words}; best.yaml starts it again."
+        lead += f" The {words}; best.yaml trains it again. It is the best on the test pictures, so no test result."
     write_report(folder, f"Sweep {results.name}", lead, sections, left_out)
     if config is not None:
         folder.write_bytes("best.yaml", best_yaml(results, config).encode())

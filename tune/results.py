@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aligngan.config import Config
-from cluster.folder import RunFolder
 from cluster.progress import METRICS, read_metrics
 from tune.folder import SCORES_FILE, SweepFolder
 from tune.points import SEED, Point, base_value, listed_points
@@ -27,7 +26,7 @@ class Result:
     seed: int
     reference: str | None
     status: str
-    """finished, stopped (early), failed, interrupted or waiting."""
+    """finished, stopped early, failed, begun (it runs, or was interrupted) or waiting."""
     run: str
     """The run folder, where there is one."""
     scores: dict[str, float] = field(default_factory=dict)
@@ -36,6 +35,10 @@ class Result:
     """Iteration and scores of every evaluation."""
     seconds: float | None = None
     """Time of its iterations, evaluations not counted."""
+    chance: dict[str, float] = field(default_factory=dict)
+    """Rank-1 of guessing in each search, of a finished one."""
+    message: str | None = None
+    """Why it failed."""
 
     @property
     def iteration(self) -> int | None:
@@ -45,11 +48,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Group:
-    """Finished trials that differ in their seed alone."""
+    """Trials that differ in their seed alone."""
 
     values: dict[str, Any]
     reference: str | None
     results: tuple[Result, ...]
+    """Those that were trained to their end, whose scores can be compared."""
+    unfinished: tuple[Result, ...] = ()
+    """The others."""
 
     def scores(self, name: str) -> list[float]:
         """Return a score of every seed."""
@@ -89,19 +95,38 @@ class SweepResults:
         """Name of mAP in the search of the metric."""
         return f"{self.search} mAP"
 
-    def groups(self) -> list[Group]:
-        """Return the finished trials by their values, in the order of the sweep."""
+    @property
+    def chance(self) -> float | None:
+        """Rank-1 of guessing in the search of the metric, in percent, or None where nothing is finished."""
+        return next((result.chance[self.search] for result in self.results if self.search in result.chance), None)
+
+    def points(self) -> list[Group]:
+        """Return the trials by their values, in the order of the sweep."""
         found: list[tuple[tuple[dict[str, Any], str | None], list[Result]]] = []
         for result in self.results:
-            if result.status != "finished":
-                continue
             key = (result.values, result.reference)
             place = next((members for known, members in found if known == key), None)
             if place is None:
                 found.append((key, [result]))
             else:
                 place.append(result)
-        return [Group(values, reference, tuple(members)) for (values, reference), members in found]
+        return [
+            Group(
+                values,
+                reference,
+                tuple(result for result in members if result.status == "finished"),
+                tuple(result for result in members if result.status != "finished"),
+            )
+            for (values, reference), members in found
+        ]
+
+    def groups(self) -> list[Group]:
+        """Return the points with a trial that was trained to its end, in the order of the sweep."""
+        return [group for group in self.points() if group.results]
+
+    def references(self) -> list[Group]:
+        """Return the references among `groups`."""
+        return [group for group in self.groups() if group.reference is not None]
 
     def best(self) -> Group | None:
         """Return the point with the highest mean of the metric among those with the most seeds, or None."""
@@ -131,29 +156,31 @@ def _read(sweep: SweepFolder, settings: SweepSettings, base: Config, point: Poin
     records = read_metrics(folder) if folder.exists(METRICS) else []
     evaluations = [record for record in records if record.get("kind") == "evaluation"]
     course = tuple((int(record["iteration"]), _scores(record)) for record in evaluations)
-    scores = _final(folder) if finished else (course[-1][1] if course else {})
+    searches = json.loads(folder.read_bytes(SCORES_FILE))["searches"] if finished else []
+    scores = _final(searches) if finished else (course[-1][1] if course else {})
     spent = [record["seconds"] for record in records if record.get("kind") == "train" and "seconds" in record]
     return Result(
         point.name,
         values,
         seed,
         point.reference,
-        "interrupted" if status == "started" else status,
+        {"started": "begun", "stopped": "stopped early"}.get(status, status),
         folder.location,
         scores,
         course,
         math.fsum(spent) if spent else None,
+        {_search(search): search["chance_R1"] for search in searches if "chance_R1" in search},
+        trial.message if trial is not None and status == "failed" else None,
     )
 
 
-def _final(folder: RunFolder) -> dict[str, float]:
+def _final(searches: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The scores of scores.json under the names of the training's evaluations, with all that it has."""
-    tree = json.loads(folder.read_bytes(SCORES_FILE))
-    return {
-        f"{search.get('direction') or '-'.join((search['mode'], search['shots']))} {name}": value
-        for search in tree["searches"]
-        for name, value in search["mean"].items()
-    }
+    return {f"{_search(search)} {name}": value for search in searches for name, value in search["mean"].items()}
+
+
+def _search(search: Mapping[str, Any]) -> str:
+    return search.get("direction") or "-".join((search["mode"], search["shots"]))
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, float]:

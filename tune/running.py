@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import ray.exceptions
 import ray.tune
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
@@ -17,7 +18,7 @@ from aligngan.config import Config
 from aligngan.training.launch import EXPECTED, make_data
 from cluster.board import Board
 from cluster.connection import connect, environment
-from cluster.errors import Interrupted
+from cluster.errors import ClusterError, Interrupted, first_line
 from cluster.interruption import LEFT, REQUEST, STOP
 from cluster.watchdog import WORLD
 from tune.capacity import capacity
@@ -51,19 +52,23 @@ def run_sweep(sweep: SweepFolder, settings: SweepSettings, base: Config, points:
     Returns:
         The command's exit status: 0 done, 1 trials failed or nothing could start, 130 by Ctrl-C, 143 by SIGTERM.
     """
-    left = points_left(sweep, settings, points)
-    total = len(left) if points else settings.trials or 0
-    known = list(points) or [Point(trial.name, trial.values) for trial in sweep.trials.values()]
-    if len(known) >= total and not any(_is_open(sweep, point) for point in known):
-        print("every trial of this sweep is over: nothing is left to train")
-        return 0
     try:
         make_data(base)
-        with own_state_api(), connect(base.run, dashboard=True):
-            room = capacity(base.run, settings.concurrent)
-            check_state_api()
-            print(room.words, flush=True)
-            _tune(sweep, settings, base, left, room.at_once, room.driver, total)
+        starts = 0
+        while open_points := _open(sweep, settings, points):
+            over = sum(map(sweep.is_over, sweep.trials))
+            try:
+                with own_state_api(), connect(base.run, dashboard=True):
+                    _start(sweep, settings, base, *open_points)
+                break
+            except RuntimeError as error:
+                starts = 1 if sum(map(sweep.is_over, sweep.trials)) > over else starts + 1
+                if (killed := _killed(error)) is None or starts > settings.retries:
+                    raise
+                print(f"a trial's driver was killed: {killed}; the sweep goes on", file=sys.stderr)
+        else:
+            print("every trial of this sweep is over: nothing is left to train")
+            return 0
     except KeyboardInterrupt as interrupted:
         what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
         print(f"{what}; continue with: python -m tune.sweep --resume {sweep.folder.location}", file=sys.stderr)
@@ -71,10 +76,44 @@ def run_sweep(sweep: SweepFolder, settings: SweepSettings, base: Config, points:
     except EXPECTED as error:
         print(f"the sweep could not run: {error}", file=sys.stderr)
         return 1
+    except RuntimeError as error:
+        if (killed := _killed(error)) is None:
+            raise
+        print(
+            f"the sweep was lost: {killed}; continue with: python -m tune.sweep --resume {sweep.folder.location}",
+            file=sys.stderr,
+        )
+        return 1
     failed = [trial for trial in sweep.trials.values() if trial.status == "failed"]
     for trial in failed:
         print(f"failed: {trial.name}: {trial.message}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _open(sweep: SweepFolder, settings: SweepSettings, points: Sequence[Point]) -> tuple[Sequence[Point], int] | None:
+    """The listed trials that a start has to run and how many trials it has, or None where all are over."""
+    left = points_left(sweep, settings, points)
+    total = len(left) if points else settings.trials or 0
+    known = [point.name for point in points] or list(sweep.trials)
+    return None if len(known) >= total and all(map(sweep.is_over, known)) else (left, total)
+
+
+def _start(sweep: SweepFolder, settings: SweepSettings, base: Config, left: Sequence[Point], total: int) -> None:
+    room = capacity(base.run, settings.concurrent)
+    check_state_api()
+    print(room.words, flush=True)
+    _tune(sweep, settings, base, left, room.at_once, room.driver, total)
+
+
+def _killed(error: RuntimeError) -> str | None:
+    """What Ray says of a driver that it killed for memory, or None for another error.
+
+    Ray Tune takes that for an error of its own, not of the trial, and ends with everything: the sweep starts it anew.
+    """
+    cause = error.__cause__
+    if isinstance(error, ClusterError) or not isinstance(cause, ray.exceptions.RayError):
+        return None
+    return first_line(cause).partition(". ")[0]
 
 
 def points_left(sweep: SweepFolder, settings: SweepSettings, points: Sequence[Point]) -> list[Point]:
@@ -84,13 +123,8 @@ def points_left(sweep: SweepFolder, settings: SweepSettings, points: Sequence[Po
     they have scored and train nothing. They come first.
     """
     if settings.asha is None:
-        return [point for point in points if _is_open(sweep, point)]
-    return sorted(points, key=lambda point: _is_open(sweep, point))
-
-
-def _is_open(sweep: SweepFolder, point: Point) -> bool:
-    trial = sweep.trials.get(point.name)
-    return not (trial is not None and trial.status == "stopped") and not sweep.is_finished(point.name)
+        return [point for point in points if not sweep.is_over(point.name)]
+    return sorted(points, key=lambda point: not sweep.is_over(point.name))
 
 
 def _tune(

@@ -4,17 +4,23 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aligngan.config import Config, ConfigError, dump, preset_names
+from aligngan.config import Config, ConfigError, preset_names
 from tune.checks import checked_points
-from tune.plan import cost, seconds_per_iteration, trial_lines
+from tune.plan import cost, finished_run, seconds_per_iteration, standing, trial_lines
 from tune.points import Point
 from tune.settings import SweepSettings, base_config, read_space, space_names
 
+if TYPE_CHECKING:
+    from tune.folder import SweepFolder
+
+Begun = tuple["SweepFolder | None", SweepSettings, Config]
+"""A sweep: its folder where it was begun before, and what it is."""
 EPILOG = """\
 examples:
   python -m tune.sweep
-      the demo: Figure 4 in small on the synthetic set, minutes on two cores
+      the demo: Figure 4 in small on the synthetic set, a quarter of an hour on two cores
   python -m tune.sweep --space figure4 --dry-run
       list the trials of a sweep, count them and estimate their cost; start nothing
   python -m tune.sweep --space figure4 --preset paper data.root=/data/SYSU-MM01 run.workers=2
@@ -25,6 +31,8 @@ examples:
       go on after Ctrl-C, a crash or the loss of the cluster; what is finished is not done again
   ray job submit -- python -m tune.sweep --space asha run.storage=/shared/runs
       the same on a running Ray cluster
+  python -m tune.sweep --space figure4 run.name=figure4 run.if_exists=resume
+      start the sweep, or go on with it: one command for a job that is tried again
 
 a file of a sweep:
   search: one-at-a-time            # or grid, random, optuna
@@ -67,27 +75,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 1 trials failed, 2 it was refused, 130 interrupted."""
     arguments = parser().parse_intermixed_args(argv)
     try:
-        settings, base = _resumed(arguments) if arguments.resume else _new(arguments)
+        sweep, settings, base = _resumed(arguments) if arguments.resume else _new(arguments)
         points = checked_points(settings, base)
-        seconds = seconds_per_iteration(arguments.like) if arguments.like else None
+        like = arguments.like or (finished_run(sweep) if sweep else None)
+        seconds = seconds_per_iteration(like) if like else None
     except ConfigError as error:
         print(f"refused before anything started:\n{error}", file=sys.stderr)
         return 2
+    if sweep is not None:
+        print(standing(sweep, settings, points))
     if arguments.dry_run:
-        print("\n".join(trial_lines(settings, points)))
-    print(cost(settings, base, points, seconds), flush=True)
+        print("\n".join(trial_lines(settings, points, sweep)))
+    print(cost(settings, base, points, seconds, sweep), flush=True)
     if arguments.dry_run:
         return 0
-    return _start(arguments, settings, base, points)
+    return _start(arguments, sweep, settings, base, points)
 
 
-def _new(arguments: argparse.Namespace) -> tuple[SweepSettings, Config]:
+def _new(arguments: argparse.Namespace) -> Begun:
     over = {"trials": arguments.trials, "max_trials": arguments.budget, "concurrent": arguments.concurrent}
     tree = {key: value for key, value in over.items() if value is not None}
     if arguments.seeds is not None:
         tree["seeds"] = _seeds(arguments.seeds)
     settings = read_space(arguments.space or "demo", tree)
-    return settings, base_config(settings, arguments.preset, arguments.config, tuple(arguments.overrides))
+    base = base_config(settings, arguments.preset, arguments.config, tuple(arguments.overrides))
+    if base.run.name is None and base.run.if_exists == "refuse":
+        return None, settings, base  # its folder will be named after the time
+    from tune.resuming import begun
+
+    return begun(settings, base), settings, base
 
 
 def _seeds(text: str) -> list[int]:
@@ -99,35 +115,35 @@ def _seeds(text: str) -> list[int]:
         ) from None
 
 
-def _resumed(arguments: argparse.Namespace) -> tuple[SweepSettings, Config]:
-    from aligngan.config.resolve import resolve_tree
-    from tune.folder import SweepFolder
+def _resumed(arguments: argparse.Namespace) -> Begun:
+    from tune.resuming import resumed
 
     own = ("space", "preset", "config", "trials", "seeds", "budget")
     if given := [f"--{name}" for name in own if getattr(arguments, name) is not None]:
         raise ConfigError(f"--resume takes the sweep's own settings: leave out {', '.join(given)}")
-    if wrong := [text for text in arguments.overrides if not text.startswith("run.")]:
-        raise ConfigError(f"--resume keeps trials comparable: only run.* can be set anew, found {', '.join(wrong)}")
-    settings, base = SweepFolder.of(arguments.resume).read()
-    base = resolve_tree(dump(base), "the sweep's config", {}, arguments.overrides)
-    return settings.model_copy(update={"concurrent": arguments.concurrent or settings.concurrent}), base
+    sweep, settings, base = resumed(arguments.resume, arguments.overrides)
+    return sweep, settings.model_copy(update={"concurrent": arguments.concurrent or settings.concurrent}), base
 
 
-def _start(arguments: argparse.Namespace, settings: SweepSettings, base: Config, points: Sequence[Point]) -> int:
+def _start(
+    arguments: argparse.Namespace,
+    sweep: "SweepFolder | None",
+    settings: SweepSettings,
+    base: Config,
+    points: Sequence[Point],
+) -> int:
     from aligngan.training.launch import located
     from cluster.errors import ClusterError
     from tune.folder import SweepFolder
     from tune.running import run_sweep
 
-    if arguments.resume:
-        sweep = SweepFolder.of(arguments.resume)
-    else:
+    if sweep is None:
         try:
             sweep = SweepFolder.new(base.run, Path(arguments.space or "demo").stem)
         except ClusterError as error:
             print(f"refused before anything started:\n{error}", file=sys.stderr)
             return 2
-        base = located(base, sweep.folder)
+    base = located(base, sweep.folder)
     sweep.write(settings, base)
     print(f"sweep folder: {sweep.folder.location}", flush=True)
     status = run_sweep(sweep, settings, base, points)

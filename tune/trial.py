@@ -52,7 +52,7 @@ def run_trial(config: dict[str, Any], sweep: str, threads: str | None) -> None:
         checkpoint = newest_checkpoint(run)
         if checkpoint is not None:
             reporter.replay(run, read_manifest(run, checkpoint)["iteration"])
-        reporter.post(state="waiting for room")
+        reporter.post(state="queued")
         wait_for_room(trial_config.run)
         trial_config, run, _ = claim(trial_config)
         reporter.post(state="starting")
@@ -97,7 +97,7 @@ class Reporter:
         elif kind == "evaluation":
             self._report(record)
         elif kind in ("failure", "preemption"):
-            self.post(state=f"{kind}, starting again")
+            self.post(state="restarting")
 
     def replay(self, run: RunFolder, until: int | None) -> None:
         """Report again what a run has evaluated up to an iteration, or all of it."""

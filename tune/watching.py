@@ -126,22 +126,29 @@ class Watching(ray.tune.Callback):
         if self._live is None or time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
+        self.look()
+        self._show()
+
+    def look(self) -> None:
+        """Take what the running trials have posted on the sweep's board."""
         for name in self.running():
             facts, row = self._board.read(name) or {}, self._rows[name]
             row.state, row.seconds_left = facts.get("state", row.state), facts.get("seconds_left")
             row.iteration = max(row.iteration, facts.get("iteration", 0))
-        self._show()
 
     def table(self, rows: int) -> Group:
         """Return the table of at most so many trials, those that run first, then the best."""
         keys = list(self._settings.space)
         short = short_names(keys)
-        table = Table(box=None, pad_edge=False)
-        for heading in (*(short[key] for key in keys), "seed"):
-            table.add_column(heading, justify="right")
-        table.add_column("state")
-        for heading in ("iteration", *self._columns(), "time left"):
-            table.add_column(heading, justify="right")
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        # On a narrow terminal the names of keys are cut, numbers never are.
+        for key in keys:
+            table.add_column(short[key], justify="right", overflow="ellipsis")
+        table.add_column("seed", justify="right", min_width=4)
+        table.add_column("state", no_wrap=True)
+        iterations = str(self._base.train.iterations)
+        for heading, width in (("iteration", 2 * len(iterations) + 1), ("Rank-1", 6), ("mAP", 5), ("time left", 9)):
+            table.add_column(heading, justify="right", min_width=max(width, len(heading)))
         for row in sorted(self._rows.values(), key=self._order)[:rows]:
             values = [_number(row.point.values.get(key, "")) for key in keys]
             if row.point.reference is not None:
@@ -150,10 +157,8 @@ class Watching(ray.tune.Callback):
                 "" if row.seconds_left is None or row.state in OVER else str(timedelta(seconds=round(row.seconds_left)))
             )
             scores = [f"{row.scores[name]:.1f}" if name in row.scores else "" for name in self._columns()]
-            table.add_row(
-                *values, str(row.point.values[SEED]), row.state, f"{row.iteration} of {self._base.train.iterations}",
-                *scores, left,
-            )  # fmt: skip
+            iteration = f"{row.iteration}/{iterations}"
+            table.add_row(*values, str(row.point.values[SEED]), row.state, iteration, *scores, left)
         return Group(table, Text(self.standing()))
 
     def standing(self) -> str:

@@ -52,6 +52,15 @@ class Batches:
         count = sum(len(batch.skipped) for at, _, batch in self._current.values() if at == iteration)
         return torch.full((), float(count), device=self._device)
 
+    def decoded(self, iteration: int) -> int:
+        """Return how many pictures this worker decoded for an iteration."""
+        return sum(batch.decoded for at, _, batch in self._current.values() if at == iteration)
+
+    @property
+    def ready(self) -> int:
+        """Batches that wait to be asked for, of the stream that has the fewest."""
+        return min((loader.ready for loader in self._loaders.values()), default=0)
+
     def close(self) -> None:
         """Stop the loaders' threads and free their pipelines."""
         self._stack.close()

@@ -18,6 +18,9 @@ from cluster.folder import RunFolder
 from cluster.metrics_publish import Meter
 from loaders.dataset import Dataset
 
+REPORTED = ("R1", "R10", "R20", "mAP")
+"""Scores that an evaluation reports, as the paper's tables do; its files hold the others."""
+
 
 class Evaluation:
     """Scores a method on the test pictures of a data set."""
@@ -47,7 +50,7 @@ class Evaluation:
         """Score all searches; every worker must call it. Rank 0 writes `evaluations/<iteration>*`.
 
         Returns:
-            a flat record of Rank-1 and mAP of each search in percent, named like `all-single R1`.
+            a flat record of Rank-1, 10 and 20 and mAP of each search in percent, named like `all-single R1`.
         """
         config = self._config
         features = extract_features(
@@ -64,7 +67,7 @@ class Evaluation:
         record: dict[str, Any] = {"kind": "evaluation", "iteration": iteration, "iterations": config.train.iterations}
         for search in scores["searches"]:
             name = search.get("direction") or f"{search['mode']}-{search['shots']}"
-            record |= {f"{name} {score}": round(search["mean"][score], 4) for score in ("R1", "mAP")}
+            record |= {f"{name} {score}": round(search["mean"][score], 4) for score in REPORTED}
         return record
 
     def _counted(self, paths: list[str]) -> Iterator[Tensor]:

@@ -109,6 +109,7 @@ def _train(
     with Interruption(config.run, state.iteration) as interruption:
         while state.iteration < iterations:
             telemetry.add(state.iteration, *run_iteration(state, batches, rank, stopwatch))
+            telemetry.add_loading(batches.ready, batches.decoded(state.iteration - 1))
             notice = interruption.after(state.iteration)
             done = state.iteration == iterations
             if done or state.iteration % config.train.report_every == 0:

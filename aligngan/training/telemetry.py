@@ -69,6 +69,12 @@ class Telemetry:
             self._meter.count("training_images", self._images_per_iteration / world_size())
             self._meter.set("training_last_iteration_timestamp_seconds", time.time())
 
+    def add_loading(self, ready: int, decoded: int) -> None:
+        """Take in how many batches the loader has ready and how many pictures it decoded for the iteration."""
+        if self._meter is not None:
+            self._meter.set("training_loader_batches_ready", ready)
+            self._meter.count("training_decoded_images", decoded)
+
     def check(self) -> None:
         """Fetch the values since the last check, averaged over the workers; every worker must call it.
 

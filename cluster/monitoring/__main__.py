@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A cluster that ended, or one behind another network, is no news.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     from cluster.monitoring import servers
-    from cluster.monitoring.discovery import Discovery
+    from cluster.monitoring.discovery import SECONDS, Discovery, is_reachable
 
     directory: Path = arguments.directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 stack.enter_context(Discovery(targets, arguments.address))
             stack.enter_context(servers.prometheus(program, configuration, arguments.port, arguments.retention))
             print(f"Prometheus:    {url}  (alerts: {url}/alerts)")
+            if arguments.address and not is_reachable(arguments.address):
+                print(f"Ray:           nothing answers at {arguments.address}; it is tried again every {SECONDS:g} s")
             command = servers.grafana_command(ini)
             if command is None:
                 print("Grafana:       not installed; dashboards to import are in", servers.DASHBOARDS)

@@ -154,7 +154,9 @@ ALERTS = (
     ),
     Alert(
         "DiskFilling",
-        "ray_node_disk_utilization_percentage > 90 or predict_linear(ray_node_disk_free[1h], 4 * 3600) < 0",
+        # An empty disk is not foreseen to fill because a data set was copied to it a minute ago.
+        "ray_node_disk_utilization_percentage > 90 or (predict_linear(ray_node_disk_free[1h], 4 * 3600) < 0 "
+        "and on (instance) ray_node_disk_utilization_percentage > 60)",
         "5m",
         "warning",
         "The disk of {{ $labels.instance }} is full, or will be in four hours.",

@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 
@@ -39,12 +40,14 @@ class Prometheus:
         """Return all rules of all groups with their state."""
         return [rule for group in self._get("rules", {})["groups"] for rule in group["rules"]]
 
-    def wait_until_ready(self, seconds: float = 30.0) -> None:
-        """Wait until it answers; raises PrometheusError."""
+    def wait_until_ready(self, seconds: float = 60.0, ended: Callable[[], bool] = lambda: False) -> None:
+        """Wait until it answers; raises PrometheusError where it does not in time, or has ended."""
         deadline = time.monotonic() + seconds
         while True:
+            if ended():
+                raise PrometheusError("Prometheus ended at once")
             try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):  # noqa: S310
+                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2):  # noqa: S310
                     return
             except OSError as error:
                 if time.monotonic() > deadline:

@@ -1,6 +1,6 @@
 """The dashboard of all nodes and of all that trains on them."""
 
-from cluster.monitoring.panels import CLUSTER, GPU, TRAINING, Board, Panel, Variable, query, row
+from cluster.monitoring.panels import CLUSTER, GPU, OF_ITS_RUN, Board, Panel, Variable, query, row
 
 NODE = '{instance=~"$node"}'
 RATE = "[$__rate_interval]"
@@ -159,5 +159,5 @@ BOARD = Board(
     description="All nodes and all runs: what is free, what is full, what is failing.",
     variables=(Variable("node", "label_values(ray_node_cpu_count, instance)", "Node", multiple=True),),
     rows=(GLANCE, RUNS_ROW, NODES, DEVICES),
-    data_links={"Training": f"/d/{TRAINING}?var-run=${{__field.labels.run}}"},
+    data_links={"Training": OF_ITS_RUN},
 )

@@ -1,6 +1,6 @@
 """The dashboard of trials beside each other; every trial is a run."""
 
-from cluster.monitoring.panels import RUNS, SWEEP, TRAINING, Board, Panel, Variable, query, row
+from cluster.monitoring.panels import OF_ITS_RUN, RUNS, SWEEP, Board, Panel, Variable, query, row
 
 TRIAL = '{run=~"$trial"}'
 RATE = "[$__rate_interval]"
@@ -41,8 +41,9 @@ BOARD = Board(
                 "Share of every trial's iterations that are done.",
                 (
                     query(
-                        f"max by (run) (ray_training_iteration{TRIAL}) "
-                        f"/ max by (run) (ray_training_target_iterations{TRIAL})",
+                        # Trials that are over publish nothing any more.
+                        f"max by (run) (last_over_time(ray_training_iteration{TRIAL}[$__range])) "
+                        f"/ max by (run) (last_over_time(ray_training_target_iterations{TRIAL}[$__range]))",
                         "{{run}}",
                     ),
                 ),
@@ -86,18 +87,25 @@ BOARD = Board(
             Panel(
                 "Since the last iteration",
                 "A trial that stands still grows here.",
-                (query(f"time() - max by (run) (ray_training_last_iteration_timestamp_seconds{TRIAL})", "{{run}}"),),
+                (
+                    query(
+                        "time() - max by (run) (last_over_time("
+                        f"ray_training_last_iteration_timestamp_seconds{TRIAL}[$__range])) "
+                        f"and on (run) sum by (run) (rate(ray_training_heartbeat_seconds_total{TRIAL}[1m])) > 0",
+                        "{{run}}",
+                    ),
+                ),
                 unit="s",
                 width=12,
                 thresholds=((600, "red"),),
             ),
             Panel(
                 "Failures",
-                "Since each trial's driver started.",
-                (query(f"sum by (run, reason) (ray_training_failures_total{TRIAL})", "{{run}} {{reason}}"),),
+                "Since Ray was started where each trial's driver is.",
+                (query(f"sum by (run) (ray_training_failures_total{TRIAL})", "{{run}}"),),
                 width=12,
             ),
         ),
     ),
-    data_links={"Training": f"/d/{TRAINING}?var-run=${{__field.labels.run}}"},
+    data_links={"Training": OF_ITS_RUN},
 )

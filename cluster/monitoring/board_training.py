@@ -43,8 +43,14 @@ GLANCE = row(
     ),
     Panel(
         "Since the last iteration",
-        "Grows where a run stands still, whatever the other panels show.",
-        (query(f"time() - max(ray_training_last_iteration_timestamp_seconds{RUN})"),),
+        "Grows where a run stands still, whatever the other panels show, and where its workers are gone while its "
+        "driver lives.",
+        (
+            query(
+                f"time() - max(last_over_time(ray_training_last_iteration_timestamp_seconds{RUN}[$__range])) "
+                f"and on () sum(rate(ray_training_heartbeat_seconds_total{RUN}[1m])) > 0"
+            ),
+        ),
         kind="stat",
         unit="s",
         width=3,
@@ -175,6 +181,7 @@ SPEED = row(
         "Images per second",
         "By worker, stacked.",
         (query(f"sum by (rank) (rate(ray_training_images_total{RUN}{RATE}))", "worker {{rank}}"),),
+        width=6,
         stacked=True,
     ),
     Panel(
@@ -188,7 +195,15 @@ SPEED = row(
             ),
         ),
         unit="percentunit",
+        width=6,
         thresholds=((0.3, "red"),),
+    ),
+    Panel(
+        "Batches ready",
+        "Loaded ahead and waiting to be asked for. Always 0: loading is what holds the training up; always full: it "
+        "is not.",
+        (query(f"max by (rank) (ray_training_loader_batches_ready{RUN})", "worker {{rank}}"),),
+        width=6,
     ),
     Panel(
         "Waiting for each other",
@@ -201,6 +216,7 @@ SPEED = row(
             ),
         ),
         unit="percentunit",
+        width=6,
     ),
 )
 
@@ -212,14 +228,17 @@ RETRIEVAL = row(
             "At each evaluation, by search. On the published data sets it is the official protocol.",
             (
                 query(
-                    f'max by (search) (ray_training_evaluation_score_ratio{{run="$run", score="{score}"}})',
-                    "{{search}}",
+                    f'max by (search, score) (ray_training_evaluation_score_ratio{{run="$run", score=~"{scores}"}})',
+                    legend,
                 ),
             ),
             unit="percentunit",
-            width=12,
         )
-        for title, score in (("Rank-1", "R1"), ("Mean average precision", "mAP"))
+        for title, scores, legend in (
+            ("Rank-1", "R1", "{{search}}"),
+            ("Rank-10 and Rank-20", "R10|R20", "{{search}} {{score}}"),
+            ("Mean average precision", "mAP", "{{search}}"),
+        )
     ),
 )
 
@@ -229,9 +248,13 @@ BOARD = Board(
     description="One run: is it learning, is it moving, what does it wait for, what would a failure cost.",
     variables=(Variable("run", RUNS, "Run"),),
     rows=(GLANCE, LOSSES, SPEED, LOADING, RETRIEVAL, SAFETY, DEVICES),
-    annotations=(
-        Annotation("checkpoint", f"sum(increase(ray_training_checkpoints_total{RUN}[$__interval])) > 0", "green"),
-        Annotation("evaluation", f"sum(increase(ray_training_evaluations_total{RUN}[$__interval])) > 0", "blue"),
-        Annotation("restart", f"sum(increase(ray_training_restarts_total{RUN}[$__interval])) > 0", "red"),
+    annotations=tuple(
+        # A difference and no `increase`, which would not see what happens between two of its windows.
+        Annotation(name, f"sum({counter}{RUN}) - sum({counter}{RUN} offset $__interval) > 0", colour)
+        for name, counter, colour in (
+            ("checkpoint", "ray_training_checkpoints_total", "green"),
+            ("evaluation", "ray_training_evaluations_total", "blue"),
+            ("restart", "ray_training_restarts_total", "red"),
+        )
     ),
 )

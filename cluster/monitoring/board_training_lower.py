@@ -8,11 +8,13 @@ RATE = "[$__rate_interval]"
 LOADING = row(
     "Loading",
     Panel(
-        "Pictures loaded per second",
-        "For training and for evaluations, of all workers.",
+        "Pictures decoded per second",
+        "For iterations, 0 where a cache keeps them decoded; and for evaluations.",
         (
-            query(f"sum(rate(ray_training_images_total{RUN}{RATE}))", "training"),
-            query(f"sum(rate(ray_training_evaluated_images_total{RUN}{RATE}))", "evaluation"),
+            query(f"sum by (rank) (rate(ray_training_decoded_images_total{RUN}{RATE}))", "worker {{rank}}"),
+            query(
+                f"sum by (rank) (rate(ray_training_evaluated_images_total{RUN}{RATE}))", "worker {{rank}}, evaluation"
+            ),
         ),
         width=12,
     ),
@@ -48,13 +50,13 @@ SAFETY = row(
     ),
     Panel(
         "Failures",
-        "Since the run's driver started, by reason.",
+        "By reason, since Ray was started where the run's driver is.",
         (query(f"sum by (reason) (ray_training_failures_total{RUN})", "{{reason}}"),),
         width=6,
     ),
     Panel(
         "Restarts and what they cost",
-        "Since the run's driver started.",
+        "Since Ray was started where the run's driver is.",
         (
             query(f"sum(ray_training_restarts_total{RUN})", "restarts"),
             query(f"sum(ray_training_lost_iterations_total{RUN})", "iterations done again"),

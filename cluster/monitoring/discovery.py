@@ -7,6 +7,7 @@ no dashboard, so here its nodes are read from where Ray keeps them.
 import json
 import logging
 import os
+import socket
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,8 @@ def targets_of(address: str, timeout: float = 5.0) -> list[str]:
     """
     from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
+    if not is_reachable(address):  # which Ray's own client takes most of a minute to find out
+        return []
     try:
         client = GcsClient(address=address)
         nodes = client.get_all_node_info(timeout=timeout).values()
@@ -37,6 +40,16 @@ def targets_of(address: str, timeout: float = 5.0) -> list[str]:
         return []
     found = [f"{node.node_manager_address}:{node.metrics_export_port}" for node in nodes if node.state == ALIVE]
     return sorted({*found, *(other.decode() for other in others if other)})
+
+
+def is_reachable(address: str, timeout: float = 2.0) -> bool:
+    """Return whether anything listens at an address, `host:port`."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def local_clusters() -> list[str]:
@@ -63,7 +76,10 @@ def discovered(address: str | None = None) -> list[dict[str, Any]]:
 
 
 class Discovery:
-    """Keeps a file of targets up to date in a thread; a context manager."""
+    """Keeps a file of targets up to date in a thread; a context manager.
+
+    Nobody waits for clusters that do not answer: not those who enter it, nor those who leave.
+    """
 
     def __init__(self, file: Path, address: str | None = None) -> None:
         self._file, self._address = file, address
@@ -71,7 +87,6 @@ class Discovery:
         self._thread = threading.Thread(target=self._repeat, name="discovery", daemon=True)
 
     def __enter__(self) -> "Discovery":
-        self.write()
         self._thread.start()
         return self
 
@@ -79,7 +94,7 @@ class Discovery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(timeout=1)
 
     def write(self) -> None:
         """Write the targets of this moment, in one step so that Prometheus never reads half a file."""
@@ -89,5 +104,6 @@ class Discovery:
         os.replace(temporary, self._file)
 
     def _repeat(self) -> None:
-        while not self._stop.wait(SECONDS):
+        while not self._stop.is_set():
             self.write()
+            self._stop.wait(SECONDS)

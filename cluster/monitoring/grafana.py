@@ -16,6 +16,8 @@ SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "training"
 Drawing = timeseries.Panel | stat.Panel | bargauge.Panel
 RAYS_OWN = "/d/rayDefaultDashboard"
+MARKED_EVERY = "60s"
+"""Shortest step of annotations. Grafana's own is shorter in some versions than the time between two scrapes."""
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
@@ -50,6 +52,8 @@ def build(board: Board) -> dict[str, Any]:
     model: dict[str, Any] = json.loads(JSONEncoder(sort_keys=True).encode(result.build()))
     for number, panel_model in enumerate(model["panels"], start=1):
         panel_model["id"] = number
+    for annotation_model in model.get("annotations", {}).get("list", []):
+        annotation_model["step"] = MARKED_EVERY  # which the library does not know
     return model
 
 
@@ -87,7 +91,7 @@ def _panel(panel: Panel, board: Board) -> Drawing:
         result.min(0).max(panel.maximum)
     if panel.empty:
         result.no_value(panel.empty)
-    if board.data_links:
+    if board.data_links and any("{{run}}" in query.legend for query in panel.queries):
         result.data_links([dashboard.DashboardLink(title).url(url) for title, url in board.data_links.items()])
     for number, query in enumerate(panel.queries):
         target = prometheus.Dataquery().expr(query.expression).ref_id(chr(ord("A") + number)).datasource(SOURCE)

@@ -69,7 +69,7 @@ class Board:
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
     annotations: tuple[Annotation, ...] = ()
     data_links: dict[str, str] = field(default_factory=dict)
-    """Title and URL of links that every series carries."""
+    """Title and URL of links that every series of a run carries."""
 
     @property
     def panels(self) -> tuple[Panel, ...]:
@@ -80,6 +80,8 @@ class Board:
 RUNS = "label_values(ray_training_heartbeat_seconds_total, run)"
 TRAINING, CLUSTER, SWEEP = "training-run", "training-cluster", "training-sweep"
 """Identities of the dashboards, part of their addresses."""
+OF_ITS_RUN = f"/d/{TRAINING}?var-run=${{__field.labels.run}}&${{__url_time_range}}"
+"""Address of the training dashboard of a series' run, at the time shown."""
 
 
 def row(title: str, *panels: Panel) -> tuple[str, tuple[Panel, ...]]:

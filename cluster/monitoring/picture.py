@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from cluster.monitoring.api import Prometheus, PrometheusError
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 POINTS = 240
+LONGEST_NAME, MOST_NAMES = 48, 14
+"""Of a legend: characters of a name, and names."""
+COLUMN, ROW, HEADING, LEFT, BELOW = 0.75, 0.4, 0.5, 0.55, 0.45
+"""Inches of a column and a row of Grafana's grid, of the heading, and of what is written beside and below a panel."""
 EPILOG = """\
 example:
   python -m cluster.monitoring.picture --board training-run --set run=demo --minutes 30 demo.png
@@ -53,27 +58,42 @@ def draw(
 
     rows = _rows(board.panels)
     heights = [max(panel.height for panel in row) for row in rows]
-    figure = Figure(figsize=(18, 0.4 * sum(heights) + 1), layout="constrained")
-    grid = figure.add_gridspec(len(rows), 24, height_ratios=heights)
+    wide, high = COLUMN * 24, ROW * sum(heights) + HEADING
+    figure = Figure(figsize=(wide, high))
     moments = {
         mark.name: (mark.colour, _moments(server, mark.expression, start, end, values)) for mark in board.annotations
     }
     shown = {}
     for number, row in enumerate(rows):
-        column = 0
+        column, bottom = 0, ROW * sum(heights[number + 1 :])
         for panel in row:
-            axes = figure.add_subplot(grid[number, column : column + panel.width])
+            # Placed by hand: a layout that is computed breaks on the names of trials.
+            place = (
+                COLUMN * column + LEFT,
+                bottom + BELOW,
+                COLUMN * panel.width - LEFT - 0.1,
+                ROW * panel.height - 0.8,
+            )
+            axes = figure.add_axes((place[0] / wide, place[1] / high, place[2] / wide, place[3] / high))
             column += panel.width
             axes.set_title(panel.title, fontsize=9, loc="left")
             render = {"stat": _stat, "bars": _bars, "timeseries": _lines}[panel.kind]
             shown[panel.title] = render(axes, panel, server, start, end, values)
             if panel.kind == "timeseries":
-                for colour, times in moments.values():
+                # Dashes let moments that fall together be seen.
+                for (colour, times), style in zip(moments.values(), ("-", "--", ":"), strict=False):
                     for moment in times:
-                        axes.axvline((moment - start) / 60, color=colour, linewidth=0.7, alpha=0.6)
+                        axes.axvline((moment - start) / 60, color=colour, linestyle=style, linewidth=0.8, alpha=0.7)
     marks = ", ".join(f"{name} {colour}" for name, (colour, times) in moments.items() if times)
     chosen = ", ".join(f"{name} {value}" for name, value in values.items())
-    figure.suptitle(f"{board.title}: {chosen}" + (f"   ({marks})" if marks else ""), fontsize=12, x=0.01, ha="left")
+    figure.suptitle(
+        f"{board.title}: {chosen}" + (f"   ({marks})" if marks else ""),
+        fontsize=12,
+        x=0.01,
+        y=1 - 0.15 / high,
+        ha="left",
+        va="top",
+    )
     figure.savefig(path, dpi=80)
     return shown
 
@@ -88,17 +108,23 @@ def _rows(panels: Sequence[Panel]) -> list[list[Panel]]:
 
 
 def _legend(query: Query, labels: Mapping[str, str]) -> str:
-    return re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), query.legend)
+    name = re.sub(r"{{(\w+)}}", lambda match: labels.get(match[1], ""), query.legend)
+    # A trial is called by its sweep and its values, of which the first is the same for all.
+    short = name.partition(".")[2] if len(name) > LONGEST_NAME and "." in name else name
+    return short if len(short) <= LONGEST_NAME else f"..{short[2 - LONGEST_NAME :]}"
 
 
 def _moments(server: Prometheus, expression: str, start: float, end: float, values: Mapping[str, str]) -> list[float]:
-    step = 15.0
-    found = server.query_range(fill_in(expression, end - start, values), start, end, step)
-    times = sorted(float(moment) for series in found for moment, _ in series["values"])
-    return [moment for moment, before in zip(times, [0.0, *times], strict=False) if moment - before > step * 1.5]
+    # A step that is also the interval asked about shows each moment once, at the end of its step.
+    step = max(15, round((end - start) / POINTS))
+    text = fill_in(expression, end - start, {**values, "__interval": f"{step}s"})
+    found = server.query_range(text, start, end, step)
+    return [float(moment) for series in found for moment, _ in series["values"]]
 
 
 def _lines(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: float, values: Mapping[str, str]) -> int:
+    from matplotlib import colormaps
+
     step = max(5.0, (end - start) / POINTS)
     lines: list[tuple[str, list[float], list[float]]] = []
     for query in panel.queries:
@@ -111,7 +137,9 @@ def _lines(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: fl
         every = sorted({moment for _, times, _ in lines for moment in times})
         tables = [dict(zip(times, numbers, strict=True)) for _, times, numbers in lines]
         stack = [[table.get(moment, 0.0) for moment in every] for table in tables]
-        axes.stackplot(every, stack, labels=[name for name, _, _ in lines], alpha=0.8)
+        # Stacked parts may be more than the ten colours that lines have.
+        colours = [colormaps["tab20"](number) for number in range(20)]
+        axes.stackplot(every, stack, labels=[name for name, _, _ in lines], colors=colours, alpha=0.8)
     else:
         for name, times, numbers in lines:
             axes.plot(times, numbers, label=name, linewidth=1)
@@ -127,7 +155,9 @@ def _lines(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: fl
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.3)
     if lines:
-        axes.legend(fontsize=6, ncols=2, loc="best", framealpha=0.6)
+        handles, labels = axes.get_legend_handles_labels()
+        columns = 1 if max(map(len, labels), default=0) > LONGEST_NAME / 2 else 2
+        axes.legend(handles[:MOST_NAMES], labels[:MOST_NAMES], fontsize=6, ncols=columns, framealpha=0.6)
     else:
         axes.text(0.5, 0.5, panel.empty or "no data", transform=axes.transAxes, ha="center", color="grey")
     return len(lines)
@@ -140,6 +170,8 @@ def _stat(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: flo
     text = f"{numbers[0] / divisor:.3g} {unit}" if numbers else panel.empty or "no data"
     if panel.unit == "percentunit" and numbers:
         text = f"{100 * numbers[0]:.0f} %"
+    if panel.unit == "s" and numbers and numbers[0] >= 100:
+        text = str(timedelta(seconds=round(numbers[0])))
     axes.text(0.5, 0.45, text.strip(), transform=axes.transAxes, ha="center", va="center", fontsize=17)
     axes.set_axis_off()
     return len(found)
@@ -148,8 +180,12 @@ def _stat(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: flo
 def _bars(axes: "Axes", panel: Panel, server: Prometheus, start: float, end: float, values: Mapping[str, str]) -> int:
     query = panel.queries[0]
     found = server.query(fill_in(query.expression, end - start, values), at=end)
-    names = [_legend(query, series["metric"]) for series in found]
-    axes.barh(names[::-1], [float(series["value"][1]) for series in found][::-1], height=0.6)
+    names = [_legend(query, series["metric"]) for series in found][::-1]
+    axes.barh(range(len(names)), [float(series["value"][1]) for series in found][::-1], height=0.6, alpha=0.6)
+    # Inside, since the names of trials are wider than the space between panels.
+    for row, name in enumerate(names):
+        axes.text(0.01, row, name, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
+    axes.set_yticks([])
     axes.set_ylim(-0.5, max(len(names), 5) - 0.5)
     axes.tick_params(labelsize=7)
     return len(found)

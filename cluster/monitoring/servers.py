@@ -4,6 +4,7 @@ import configparser
 import contextlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,11 +93,12 @@ def prometheus(program: str, configuration_file: Path, port: int, retention: str
     with _running(command, directory / "prometheus.log") as process:
         server = Prometheus(f"http://{LOOPBACK}:{port}")
         try:
-            server.wait_until_ready()
+            server.wait_until_ready(ended=lambda: process.poll() is not None)
+            # Where another one answers at this port, it answers before this one has found out.
+            time.sleep(0.5)
+            server.wait_until_ready(ended=lambda: process.poll() is not None)
         except PrometheusError as error:
-            raise ServerFailed(f"{error}\n{_end_of(directory / 'prometheus.log')}") from None
-        if process.poll() is not None:  # another one answers at this port
-            raise ServerFailed(f"Prometheus ended at once:\n{_end_of(directory / 'prometheus.log')}")
+            raise ServerFailed(_why(error, directory / "prometheus.log", port)) from None
         yield server
 
 
@@ -131,5 +133,8 @@ def _running(command: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]
             process.wait()
 
 
-def _end_of(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+def _why(error: PrometheusError, log: Path, port: int) -> str:
+    end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+    if "address already in use" in end:
+        return f"port {port} is taken, maybe by another Prometheus: choose one by --port"
+    return f"{error}\n{end}"

@@ -104,6 +104,7 @@ class DaliStream:
 
         read = file_bytes if files is None else files.encoded
         decoded = files is not None and files.are_decoded
+        self.decodes = not decoded
         sized = reader(files, image_size)
         decodable: set[str] = set()
 
@@ -149,6 +150,11 @@ class DaliStream:
             raise _decode_error(self._input.asked[0], self._read, error) from error
         self._input.asked.popleft()
         return torch.from_dlpack(pictures.as_tensor()).permute(0, 3, 1, 2)
+
+    @property
+    def ready(self) -> int:
+        """How many batches' files are read and wait for the graph, which always works on one more."""
+        return self._files.ready
 
     def close(self) -> None:
         """Free the pipeline and stop the threads that read files."""

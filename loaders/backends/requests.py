@@ -139,6 +139,11 @@ class Ahead(Generic[T]):
             part.result()
         return request, result
 
+    @property
+    def ready(self) -> int:
+        """How many results are filled and wait to be asked for."""
+        return sum(all(part.done() for part in parts) for _, _, parts in self._waiting)
+
     def close(self) -> None:
         """Stop the threads; pictures that are not begun are left out."""
         self._ended = True

@@ -90,6 +90,7 @@ class ThreadStream:
         self, source: Source, image_size: tuple[int, int], threads: int, prefetch: int, files: Files | None = None
     ) -> None:
         """`files` are read in place of the files themselves."""
+        self.decodes = files is None or not files.are_decoded
         sized = reader(files, image_size)
 
         def empty(request: Request) -> Tensor:
@@ -113,6 +114,11 @@ class ThreadStream:
         """Return the next batch; raises PictureError naming a file that cannot be decoded."""
         _, pictures = next(self._ahead)
         return pictures.permute(0, 3, 1, 2)
+
+    @property
+    def ready(self) -> int:
+        """How many batches are decoded and wait to be asked for."""
+        return self._ahead.ready
 
     def close(self) -> None:
         """Stop the threads."""

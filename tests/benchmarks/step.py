@@ -1,7 +1,7 @@
 """What each phase of an iteration costs: time, images/s, arithmetic and its share of this machine's peak, memory.
 
-    python -m tests.benchmarks.step                          preset `released` in float32 and bfloat16
-    python -m tests.benchmarks.step --preset paper --compile no yes
+    python -m tests.benchmarks.step data.persons_per_batch=4   preset `released`, 16 + 16 pictures in every phase
+    python -m tests.benchmarks.step --preset paper --precision bfloat16 --compile no yes
 
 Random pictures at the preset's own sizes, no loading, one worker, a process of its own for each way of computing. CPU
 seconds are printed beside seconds because other work on the machine changes them less. Arithmetic is counted from

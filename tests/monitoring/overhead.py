@@ -35,6 +35,7 @@ def bare_metrics(rounds: int = 2000) -> tuple[float, float]:
             for part in ("other", *3 * ("data_wait", "phase", "communication", "optimizer")):
                 stopwatch.lap(part)
             telemetry.add(iteration, loss, 0.0)
+            telemetry.add_loading(2, 64)
             if iteration % BETWEEN_REPORTS == 0:
                 telemetry.check()
         for_iteration = (time.perf_counter() - began) / rounds
@@ -62,6 +63,7 @@ def iterations(config: Config) -> tuple[list[float], list[float]]:
             without.append(time.perf_counter() - began)
             began = time.perf_counter()
             telemetry.add(state.iteration, *run_iteration(state, batches, 0, stopwatch))
+            telemetry.add_loading(batches.ready, batches.decoded(state.iteration - 1))
             telemetry.check()
             with_metrics.append(time.perf_counter() - began)
     return without, with_metrics

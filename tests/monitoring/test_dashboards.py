@@ -1,6 +1,8 @@
 """Dashboards that any current Grafana imports, and the command that serves them."""
 
 import json
+import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +65,23 @@ def test_dashboards_lead_to_each_other_and_to_rays_own(path: Path) -> None:
     assert kinds["link"]["url"] == "/d/rayDefaultDashboard"
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_series_of_a_run_lead_to_its_dashboard(path: Path) -> None:
+    for panel in model(path)["panels"]:
+        links = panel.get("fieldConfig", {}).get("defaults", {}).get("links", [])
+        of_runs = any("{{run}}" in target.get("legendFormat", "") for target in panel.get("targets", []))
+        assert bool(links) == (of_runs and path.stem != "training-run"), panel["title"]
+        for link in links:
+            assert link["url"].startswith("/d/training-run?var-run=${__field.labels.run}&")
+
+
+def test_moments_are_asked_for_in_steps_longer_than_two_scrapes() -> None:
+    (board,) = (board for board in BOARDS if board.annotations)
+    marks = model(DASHBOARDS / f"{board.uid}.json")["annotations"]["list"]
+    assert {mark["name"] for mark in marks} == {"checkpoint", "evaluation", "restart"}
+    assert {mark["step"] for mark in marks} == {"60s"}
+
+
 def test_the_command_writes_what_grafana_and_prometheus_need(tmp_path: Path) -> None:
     dashboard = ["--dashboard", "http://head:8265", "--token", str(tmp_path / "token")]
     assert command.main(["--write-only", "--directory", str(tmp_path), *dashboard]) == 0
@@ -84,6 +103,17 @@ def test_without_prometheus_the_command_says_how_to_get_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert command.main(["--directory", str(tmp_path)]) == 1
     assert "apt install prometheus" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed (apt install prometheus)")
+def test_a_taken_port_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert command.main(["--directory", str(tmp_path), "--dashboard", "http://head:8265", f"--port={port}"]) == 1
+    assert f"port {port} is taken" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", ["cluster.monitoring", "cluster.monitoring.picture"])

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +47,34 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Published:
     return result
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_gauges_are_set_again_and_again_while_their_owner_lives(published: Published) -> None:
     with Meter({"run": "a", "rank": "1"}, "training_worker_heartbeat_seconds") as meter:
         meter.set("training_last_iteration_timestamp_seconds", 5.0)
-        time.sleep(0.3)
-    again = published.gauges["training_last_iteration_timestamp_seconds", "a", "1"]
-    assert len(again) > 3
+        again = published.gauges["training_last_iteration_timestamp_seconds", "a", "1"]
+        wait_for(lambda: len(again) > 3)
+    closed = len(again)
     time.sleep(0.1)
-    assert len(published.gauges["training_last_iteration_timestamp_seconds", "a", "1"]) == len(again)
+    assert len(again) == closed
 
 
 def test_the_heartbeat_counts_the_seconds_and_counters_lose_nothing(published: Published) -> None:
-    began = time.monotonic()
+    before = time.monotonic()
     with Meter({"run": "a", "rank": "1"}, "training_worker_heartbeat_seconds") as meter:
+        began = time.monotonic()
         for _ in range(100):
             meter.count("training_iterations")
             time.sleep(0.002)
+        ended = time.monotonic()
     assert published.counters["training_iterations", "a", "1"] == 100
     lived = published.counters["training_worker_heartbeat_seconds", "a", "1"]
-    assert lived == pytest.approx(time.monotonic() - began, abs=0.1)
+    assert ended - began <= lived <= time.monotonic() - before
 
 
 @pytest.fixture
@@ -130,9 +139,8 @@ def test_a_phase_that_is_over_leaves_no_values_behind(published: Published, run:
     run.publish(train(20, cyc=3.0, grad_norm_pixel=2.0))
     run._meter.flush()
     before = len(published.gauges["training_gradient_norm", "a", "feature_warmup"])
-    time.sleep(0.1)
+    wait_for(lambda: len(published.gauges["training_gradient_norm", "a", "pixel"]) > 2)
     assert len(published.gauges["training_gradient_norm", "a", "feature_warmup"]) == before
-    assert len(published.gauges["training_gradient_norm", "a", "pixel"]) > 2
 
 
 def test_a_checkpoint_record_publishes_what_its_manifest_says(

@@ -12,7 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from tests.training.test_main_job import OVERRIDES
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(
         shutil.which("prometheus") is None, reason="Prometheus is not installed (apt install prometheus)"
     ),
@@ -35,8 +36,12 @@ pytestmark = [
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 HOST = "127.0.0.1"
 RUN = "watched"
-ITERATIONS = 80
-SECONDS = 240
+NOT_NODES = (":44217", ":44227")
+"""Ports at which the head serves the metrics of its autoscaler and dashboard."""
+ITERATIONS = 100_000
+"""More than will be done: the training is ended when Prometheus has seen what is asked about."""
+EVERY = 20
+SECONDS = 600
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Watched:
     folder: Path
     began: float
     asked: float
-    """A moment near its end, when everything about it was published."""
+    """A moment before its end, when everything about it was published."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -61,29 +66,36 @@ def watched(small_synthetic: list[str], tmp_path_factory: pytest.TempPathFactory
         port, server_port = free_port(), free_port()
         address = f"{HOST}:{port}"
         sessions = stack.enter_context(tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True))
-        nodes = [node(stack, f"--head --port={port} --temp-dir={sessions} --include-dashboard=false")]
-        wait(lambda: node_count(address) == 1, "the head")
-        nodes.append(node(stack, f"--address={address}"))
-        wait(lambda: node_count(address) == 2, "the second node")
+        node(stack, f"--head --port={port} --temp-dir={sessions} --include-dashboard=false", address, 1)
+        second = node(stack, f"--address={address}", address, 2)
         monitoring = [sys.executable, "-m", "cluster.monitoring", f"--directory={directory / 'monitoring'}"]
         watcher = start(
-            [*monitoring, f"--address={address}", f"--port={server_port}", "--grafana-port=1"], **ENVIRONMENT
+            [*monitoring, f"--address={address}", f"--port={server_port}", f"--grafana-port={free_port()}"],
+            **ENVIRONMENT,
         )
         stack.callback(end, watcher)
         server = Prometheus(f"http://{HOST}:{server_port}")
-        server.wait_until_ready()
+        server.wait_until_ready(SECONDS)
         began = time.time()
         train = [sys.executable, "-m", "aligngan.train", *OVERRIDES, *small_synthetic, f"train.iterations={ITERATIONS}"]
-        train += ["checkpoint.every=10", f"run.storage={directory}", f"run.name={RUN}"]
+        train += ["evaluation.every=20", f"checkpoint.every={EVERY}", f"run.storage={directory}", f"run.name={RUN}"]
         training = start(train, **ENVIRONMENT, RAY_ADDRESS=address)
         stack.callback(end, training)
         folder = directory / RUN
-        wait(lambda: reached(folder, 24), "iteration 24", training)
-        kill_worker(nodes[1])
-        wait(lambda: reached(folder, ITERATIONS - 6), "the last iterations", training)
+        # Workers that die before their counters have left them leave nothing behind.
+        seen = f'count(ray_training_iterations_total{{run="{RUN}"}}) == 2'
+        wait(lambda: bool(server.query(seen)), "the counters of both workers", training)
+        # Soon after a checkpoint, so that there are iterations to lose and time before the next one.
+        killed_at = (done(folder) // EVERY + 1) * EVERY + 4
+        wait(lambda: done(folder) >= killed_at, "a checkpoint", training)
+        kill_worker(second)
+        wait(lambda: done(folder) >= killed_at + EVERY, "an evaluation after the restart", training)
+        latest = Watched(server, folder, began, 0.0)
+        wait(lambda: not missing(replace(latest, asked=time.time())), "data of every query", training)
         asked = time.time()
+        training.send_signal(signal.SIGINT)
         out, err = training.communicate(timeout=SECONDS)
-        assert training.returncode == 0, out + err
+        assert training.returncode == 130, out + err
         # The last values leave a process when it ends or ten seconds later, and are scraped within ten more.
         time.sleep(12)
         yield Watched(server, folder, began, asked)
@@ -91,7 +103,21 @@ def watched(small_synthetic: list[str], tmp_path_factory: pytest.TempPathFactory
         assert watcher.wait(timeout=30) == 0, watcher.communicate()
 
 
-def node(stack: contextlib.ExitStack, options: str) -> "subprocess.Popen[str]":
+def node(stack: contextlib.ExitStack, options: str, address: str, nodes: int) -> "subprocess.Popen[str]":
+    """Start a node and wait until the cluster has so many; on a busy machine Ray may give up and is started again."""
+    for _ in range(3):
+        process = start_node(stack, options)
+        wait(partial(settled, process, address, nodes), f"node {nodes}")
+        if process.poll() is None:
+            return process
+    raise AssertionError(process.communicate())
+
+
+def settled(process: "subprocess.Popen[str]", address: str, nodes: int) -> bool:
+    return process.poll() is not None or node_count(address) == nodes
+
+
+def start_node(stack: contextlib.ExitStack, options: str) -> "subprocess.Popen[str]":
     command = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--num-cpus=1", *options.split()]
     command += [f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=100000000"]
     process = start(command, **ENVIRONMENT)
@@ -101,7 +127,7 @@ def node(stack: contextlib.ExitStack, options: str) -> "subprocess.Popen[str]":
 
 def node_count(address: str) -> int:
     with socket_open(address) as is_open:
-        return sum(":442" not in target for target in targets_of(address)) if is_open else 0
+        return sum(not target.endswith(NOT_NODES) for target in targets_of(address)) if is_open else 0
 
 
 @contextlib.contextmanager
@@ -124,8 +150,8 @@ def records(folder: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def reached(folder: Path, iteration: int) -> bool:
-    return any(record["kind"] == "train" and record["iteration"] >= iteration for record in records(folder))
+def done(folder: Path) -> int:
+    return max((record["iteration"] for record in records(folder) if record["kind"] == "train"), default=0)
 
 
 def kill_worker(node: "subprocess.Popen[str]") -> None:
@@ -135,6 +161,12 @@ def kill_worker(node: "subprocess.Popen[str]") -> None:
             os.kill(pid, signal.SIGKILL)
             return
     raise AssertionError("no worker of the training on this node")
+
+
+def missing(watched: Watched) -> set[str]:
+    """Return what has no data at the moment asked about, but for what is empty by name."""
+    asked = ((name, text) for name, text, why in expressions(watched) if not why)
+    return {name for name, text in asked if not watched.server.query(text, at=watched.asked)}
 
 
 def expressions(watched: Watched) -> Iterator[tuple[str, str, str]]:
@@ -148,14 +180,18 @@ def expressions(watched: Watched) -> Iterator[tuple[str, str, str]]:
 
 
 def test_every_node_is_found_and_answers(watched: Watched) -> None:
-    nodes = [target for target in watched.server.targets() if ":442" not in target["scrapeUrl"]]
+    nodes = [
+        target
+        for target in watched.server.targets()
+        if not target["discoveredLabels"]["__address__"].endswith(NOT_NODES)
+    ]
     assert len(nodes) == 2
     assert {target["health"] for target in nodes} == {"up"}
 
 
 def test_every_query_of_every_panel_returns_data_or_is_empty_by_name(watched: Watched) -> None:
+    assert missing(watched) == set()
     empty = {name: why for name, text, why in expressions(watched) if not watched.server.query(text, at=watched.asked)}
-    assert all(empty.values()), {name for name, why in empty.items() if not why}
     gpus = {panel.title for board in BOARDS for panel in board.panels if panel.empty}
     assert {name.partition(": ")[2] for name, why in empty.items() if why != "only moments"} == gpus
 
@@ -168,11 +204,13 @@ def test_moments_are_marked(watched: Watched) -> None:
 
 def test_every_rule_reads_series_that_exist_and_none_fires(watched: Watched) -> None:
     for alert in ALERTS:
-        assert watched.server.query(alert.expression, at=watched.asked) == [], alert.name
         for metric in set(re.findall(r"\bray_\w+", alert.expression)):
             found = watched.server.query(f"{metric}", at=watched.asked)
             assert found or alert.empty, f"{alert.name} reads {metric}, which nobody publishes"
     assert {rule["health"] for rule in watched.server.rules()} == {"ok"}
+    # Those of nodes, whose disks may be full, say nothing about the run.
+    about = [alert["labels"] for rule in watched.server.rules() for alert in rule["alerts"] if "run" in alert["labels"]]
+    assert [labels for labels in about if labels["run"] == RUN] == []
 
 
 def test_the_killed_worker_shows_and_its_counters_are_not_added_twice(watched: Watched) -> None:
@@ -185,11 +223,12 @@ def test_the_killed_worker_shows_and_its_counters_are_not_added_twice(watched: W
     assert value(f'sum(ray_training_failures_total{{run="{RUN}", reason="worker"}})') == 1
     lost = value(f'sum(ray_training_lost_iterations_total{{run="{RUN}"}})')
     assert lost == recovery["lost_iterations"] > 0
-    assert value(f'max(max_over_time(ray_training_iteration{{run="{RUN}"}}[10m]))') == ITERATIONS
+    last = done(watched.folder)
+    assert value(f'max(max_over_time(ray_training_iteration{{run="{RUN}"}}[10m]))') == last
     workers = watched.server.query(f'ray_training_iterations_total{{run="{RUN}", rank="0"}}')
     assert len(workers) == 2, "the worker before and the one after"
     after = min(float(series["value"][1]) for series in workers)
-    assert after < ITERATIONS
+    assert after < last
     speed = [record["images_per_second"] for record in records(watched.folder) if record["kind"] == "train"]
     assert value(f'sum(rate(ray_training_images_total{{run="{RUN}"}}[1m] @ {watched.asked}))') < 2 * max(speed)
 

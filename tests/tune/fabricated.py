@@ -39,9 +39,18 @@ def fabricate(
         ]
         run.write_bytes("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
         if status == "finished":
-            search = {"mode": "all", "shots": "single", "mean": {"R1": score, "R10": 2 * score, "mAP": score / 2}}
+            search = {
+                "mode": "all",
+                "shots": "single",
+                "chance_R1": 0.3,
+                "mean": {"R1": score, "R10": 2 * score, "mAP": score / 2},
+            }
             run.write_json("scores.json", {"searches": [search]})
-        sweep.note(point, status=status, **({"iteration": 225} if status == "stopped" else {}))
+        more: dict[str, dict[str, Any]] = {
+            "stopped": {"iteration": 225},
+            "failed": {"message": "the loss is not finite"},
+        }
+        sweep.note(point, status=status, **more.get(status, {}))
     return sweep
 
 

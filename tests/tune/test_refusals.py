@@ -75,6 +75,15 @@ def test_a_mistake_that_all_points_share_is_told_once() -> None:
     assert len(str(refusal.value).splitlines()) == 1
 
 
+def test_a_grid_too_large_to_list_is_refused_at_once_with_its_count_and_cost() -> None:
+    axis = {"low": 0.1, "high": 1.0, "points": 1000}
+    tree = {"search": "grid", "space": {PIX: axis, "loss.lambda_gan_feat": axis, "loss.lambda_cyc": axis}}
+    with pytest.raises(ConfigError) as refusal:
+        checked_points(parse_settings(tree, "test"), resolve())
+    assert "1000000000 trials are more than the 40" in str(refusal.value)
+    assert "450,000,000,000 iterations on 2 workers each" in str(refusal.value)
+
+
 def test_the_cost_counts_trials_iterations_and_pictures_of_each_trial() -> None:
     settings = parse_settings({"space": {"train.iterations": [300, 400]}, "seeds": [0, 1]}, "test")
     points = listed_points(settings, resolve())

@@ -9,11 +9,12 @@ import yaml
 
 from aligngan.config import resolve
 from tests.tune.fabricated import fabricate
-from tune.figures import courses_picture, heat_map, parallel_coordinates, weights_picture
+from tune.figures import heat_map, weights_picture
 from tune.points import SEED, Point
 from tune.report import main
 from tune.results import SweepResults, read_results
 from tune.settings import read_space
+from tune.trial_figures import courses_picture, parallel_coordinates
 
 PIX, GAN = "loss.lambda_id_pix", "loss.lambda_gan_feat"
 
@@ -61,11 +62,7 @@ def test_the_table_has_mean_and_spread_over_seeds_of_every_point_and_the_baselin
     expected = rank1(Point("", {PIX: 1.0, GAN: 0.1, SEED: 1}))
     assert float(paper["Rank-1"]) == pytest.approx(expected)
     assert float(paper["Rank-1 standard deviation"]) == pytest.approx(1.0)
-    assert (points[-1]["lambda_id_pix"], points[-1]["kind"], float(points[-1]["Rank-1"])) == (
-        "baseline",
-        "reported",
-        9.0,
-    )
+    assert (points[-1]["lambda_id_pix"], float(points[-1]["Rank-1"])) == ("baseline", 9.0)
 
 
 def test_the_csv_of_trials_has_every_score_and_the_run_folder(figure4: Path) -> None:
@@ -103,6 +100,9 @@ def test_figure4_says_what_it_shows_in_words(tmp_path: Path) -> None:
     assert picture is not None
     assert "loss.lambda_gan_feat: 0.01 gives" in picture.alt
     assert "means over 3 seeds" in picture.caption
+    assert "as in the base (lambda_id_pix 1.0, lambda_gan_feat 0.1)" in picture.caption
+    assert "$" not in picture.caption
+    assert "Guessing has a Rank-1 of 0.3 %" in picture.caption
 
 
 def test_a_heat_map_is_drawn_of_a_grid_and_of_nothing_else(tmp_path: Path) -> None:
@@ -121,16 +121,30 @@ def test_a_sweep_that_is_not_done_is_shown_with_what_it_has_so_far(
     picture = parallel_coordinates(found)
     assert picture is not None
     assert "One line for each of 18 trials" in picture.alt
-    assert "not trained to its end" in picture.caption
+    assert "not trained to their end" in picture.caption
     courses = courses_picture(found)
     assert courses is not None
     assert "7 were stopped early" in courses.alt
     assert main([str(tmp_path / "mine"), "--out", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    for line in ("Trials stopped: 7.", "Trials waiting: 2.", "Trials failed: 1.", "Trials interrupted: 1."):
+    for line in ("Trials stopped early: 7.", "Trials waiting: 2.", "Trials failed: 1.", "Trials begun: 1."):
         assert line in page
-    states = [row["status"] for row in rows(tmp_path / "report" / "tables" / "trials.csv")]
-    assert states.count("finished") == 9
+    assert f"{names[12]} failed: the loss is not finite" in page
+    trials = rows(tmp_path / "report" / "tables" / "trials.csv")
+    states = [row["status"] for row in trials]
+    assert [states.count(state) for state in ("finished", "stopped early", "failed", "begun", "waiting")] == [
+        9,
+        7,
+        1,
+        1,
+        2,
+    ]
+    assert [row["message"] for row in trials if row["status"] == "failed"] == ["the loss is not finite"]
+    points = rows(tmp_path / "report" / "tables" / "points.csv")
+    assert len(points) == 20, "a point without a finished trial is in the table too"
+    lacking = [row["not trained to the end"] for row in points]
+    assert lacking.count("1 stopped early") == 7
+    assert all((row["Rank-1"] == "") == bool(row["not trained to the end"]) for row in points)
     assert "best all-single R1" in capsys.readouterr().out
 
 
