@@ -43,7 +43,7 @@ class PhaseCost:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure each combination in a process of its own and print a table of each."""
     arguments = _arguments(argv)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     for precision in arguments.precision:
         for compiled in arguments.compile:
             overrides = [f"train.precision={precision}", *arguments.overrides]

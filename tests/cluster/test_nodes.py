@@ -146,7 +146,7 @@ def test_a_node_that_is_taken_away_with_notice_loses_no_iteration(network: Netwo
 
 
 def test_an_elastic_run_goes_on_with_fewer_workers_and_grows_back(network: Network) -> None:
-    training = Training(network, "elastic", workers="1:2", grow_every=3.0, sleep=1.2)
+    training = Training(network, "elastic", workers="1:2", grow_every=3.0, sleep=2.5)
     training.wait_for_iteration(7)
     assert training.records("train")[-1]["workers"] == 2
     network.hosts["w3"].kill()

@@ -8,15 +8,9 @@ from tests.k8s.manifests import Object, environment, ray_container
 
 
 def arguments(job: Object) -> list[str]:
-    """Return the words of a RayJob's command as the shell on the head splits and completes them.
-
-    Of an entrypoint that goes on with what was begun, those of the first time.
-    """
+    """Return the words of a RayJob's command as the shell on the head splits and completes them."""
     head = environment(ray_container(job["spec"]["rayClusterSpec"]["headGroupSpec"]))
-    text = Template(job["spec"]["entrypoint"]).substitute(head)
-    if text.startswith("if "):
-        text = text.partition("else exec ")[2].removesuffix("; fi")
-    return shlex.split(text)
+    return shlex.split(Template(job["spec"]["entrypoint"]).substitute(head))
 
 
 def run_settings(job: Object) -> RunSettings:

@@ -70,16 +70,9 @@ def test_trials_of_a_sweep_fill_the_nodes_and_their_drivers_the_head(size: str, 
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_retry_of_the_sweep_goes_on_with_what_was_begun(size: str) -> None:
-    found = the(render(f"{size}/sweep"), "RayJob")
-    run = run_settings(found)
-    assert run.storage == "/runs"
-    assert found["spec"]["entrypoint"].count(f"--resume $ALIGNGAN_RUNS/{run.name}") == 2
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_a_retry_of_the_training_goes_on_with_the_run(size: str) -> None:
-    run = run_settings(the(render(f"{size}/train"), "RayJob"))
+@pytest.mark.parametrize("job", ["train", "sweep"])
+def test_a_retry_goes_on_with_what_was_begun(size: str, job: str) -> None:
+    run = run_settings(the(render(f"{size}/{job}"), "RayJob"))
     assert run.name is not None
     assert run.if_exists == "resume"
     assert run.storage == "/runs"

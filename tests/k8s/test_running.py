@@ -49,8 +49,7 @@ def training(iterations: int) -> str:
 def sweep(space: str, iterations: int) -> str:
     """Return the entrypoint of the sweep over the points of a file, made small."""
     entrypoint = the(render("dev/sweep"), "RayJob")["spec"]["entrypoint"].replace("--space demo", f"--space {space}")
-    small = f"{TINY} train.iterations={iterations} checkpoint.every=10"
-    return f"{entrypoint.removesuffix('; fi')} {small}; fi"
+    return f"{entrypoint} {TINY} train.iterations={iterations} checkpoint.every=10"
 
 
 def kill(host: Host, words: bytes) -> None:

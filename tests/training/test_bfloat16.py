@@ -37,6 +37,6 @@ def test_over_a_hundred_iterations_losses_in_bfloat16_stay_within_one_percent_of
         if "accuracy" in name:
             assert rounded[name] == pytest.approx(values, abs=0.02), name
         elif name.startswith("grad_norm"):
-            assert rounded[name] == pytest.approx(values, rel=0.03), name
+            assert rounded[name] == pytest.approx(values, rel=0.1), name
         else:
             assert rounded[name] == pytest.approx(values, rel=0.01), name
