@@ -1,11 +1,13 @@
 """Weak scaling and start-up of the training under Ray, beside the same training under torchrun without Ray.
 
     python -m tests.benchmarks.scaling
+    python -m tests.benchmarks.scaling --workers 1 --spare-cores 1
     python -m tests.benchmarks.scaling --workers 1 2 4 8 --rounds 5 --preset paper data.root=/data/SYSU-MM01
 
 Every worker has the same share of a batch, so twice the workers train on twice the pictures. Rounds of both ways take
 turns and medians over rounds are printed, because a shared machine changes its speed; trust the ratios. More workers
 than cores (or GPUs) share them: the column of efficiency then says what sharing costs, not what a network costs.
+Ray's own processes need a little of a core: --spare-cores leaves some to them, in both ways of training alike.
 """
 
 import argparse
@@ -155,7 +157,8 @@ def _measure(arguments: argparse.Namespace, way: str, workers: int) -> Measured:
         options = ["--child", way, "--count", str(workers), "--iterations", str(arguments.iterations)]
         options += ["--out", str(out), "--started", str(time.time())]
         options += ["--preset", arguments.preset] if arguments.preset else []
-        environment = os.environ | {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // workers))}
+        cores = len(os.sched_getaffinity(0)) - arguments.spare_cores
+        environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // workers))}
         command = [sys.executable, *module, *options, *arguments.overrides]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -219,6 +222,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], help="numbers of workers (1 2 4)")
     parser.add_argument("--rounds", type=int, default=3, help="trainings of each kind (%(default)s)")
     parser.add_argument("--iterations", type=int, default=40, help="iterations of each training (%(default)s)")
+    parser.add_argument("--spare-cores", type=int, default=0, help="cores that no worker computes on (%(default)s)")
     parser.add_argument("--preset", help="recipe in place of the demo made small")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)

@@ -8,6 +8,9 @@ seconds are printed beside seconds because other work on the machine changes the
 shapes as the phase runs (convolutions and matrix products, forward and backward) and held against a measured product
 of two 4096 x 4096 matrices of the same type. The floor of a phase is the longer of two times: its arithmetic at that
 peak, and the bytes that its convolutions and matrix products read and write, each once, at the speed of a copy.
+
+The last row is an evaluation: the features of as many pictures as the feature phase has, mirrored ones with them where
+the preset says so.
 """
 
 import argparse
@@ -15,9 +18,10 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +29,12 @@ from rich.console import Console
 from rich.table import Table
 
 MATRIX = 4096
+EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """One phase in one way of computing; medians over iterations."""
+    """One phase, or an evaluation, in one way of computing; medians over iterations."""
 
     phase: str
     images: int
@@ -57,7 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[PhaseCost], float, float]:
-    """Return the joint iteration's phases, and this machine's matrix-product peak in FLOP/s and copies in bytes/s."""
+    """Return what the joint iteration's phases and then an evaluation cost, and two speeds of this machine.
+
+    The speeds are those of matrix products in FLOP/s and of copies in bytes/s.
+    """
     import torch
 
     from aligngan.config import resolve
@@ -72,34 +80,36 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
     batches = {phase.name: _batch(config, phase.stream, device) for phase in phases}
     flop: dict[str, int] = {}
     moved: dict[str, int] = {}
-    measured: dict[str, list[tuple[float, float, int]]] = {phase.name: [] for phase in phases}
+    work = {phase.name: partial(state.steps[phase.name].run, *batches[phase.name], 1.0) for phase in phases}
+    images = {name: 2 * len(batch[2]) for name, batch in batches.items()}
+    images[EVALUATION] = images[phases[0].name]
+    work[EVALUATION] = _evaluation(config, state.method, device, images[EVALUATION])
+    measured: dict[str, list[tuple[float, float, int]]] = {name: [] for name in work}
     for iteration in range(iterations + 1):
-        for phase in phases:
-            step = state.steps[phase.name]
+        for name, run in work.items():
             if iteration == 0:
                 with _counter() as count:
-                    step.run(*batches[phase.name], 1.0)
-                flop[phase.name], moved[phase.name] = count.flop, count.moved
+                    run()
+                flop[name], moved[name] = count.flop, count.moved
                 continue
             _reset_peak(device)
             before, cpu_before = time.perf_counter(), time.process_time()
-            step.run(*batches[phase.name], 1.0)
+            run()
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
-            measured[phase.name].append((seconds, cpu, _peak_bytes(device)))
+            measured[name].append((seconds, cpu, _peak_bytes(device)))
     costs = []
-    for phase in phases:
-        of_seconds, of_cpu, of_memory = zip(*measured[phase.name], strict=True)
-        images = 2 * len(batches[phase.name][2])
+    for name in work:
+        of_seconds, of_cpu, of_memory = zip(*measured[name], strict=True)
         costs.append(
             PhaseCost(
-                phase.name,
-                images,
+                name,
+                images[name],
                 statistics.median(of_seconds),
                 statistics.median(of_cpu),
-                flop[phase.name],
-                moved[phase.name],
+                flop[name],
+                moved[name],
                 max(of_memory),
             )
         )
@@ -172,6 +182,28 @@ def _batch(config: Any, stream: str, device: Any) -> tuple[Any, Any, Any]:
     return rgb, ir, torch.arange(size.persons_per_batch, device=device).repeat_interleave(size.images_per_person)
 
 
+def _evaluation(config: Any, method: Any, device: Any, images: int) -> Callable[[], Any]:
+    import torch
+
+    from aligngan.features import extract_features
+    from aligngan.inference import Inference
+    from loaders.dataset import Modality, Picture
+
+    modalities: tuple[Modality, Modality] = ("rgb", "ir")
+    pictures = [Picture("", 0, 0, modality, 0) for modality in modalities for _ in range(images // 2)]
+    shown = torch.randint(256, (images // 2, 3, *config.data.image_size), dtype=torch.uint8)
+    inference = Inference(config, method, device)
+    return partial(
+        extract_features,
+        inference.features,
+        pictures,
+        lambda paths: [shown],
+        networks=method.networks,
+        device=device,
+        flip=config.evaluation.flip,
+    )
+
+
 def _reset_peak(device: Any) -> None:
     if device.type == "cuda":
         import torch
@@ -195,16 +227,17 @@ def _table(title: str, costs: list[PhaseCost], peak: float, copied: float) -> Ta
     names = ("phase", "images", "s", "CPU s", "images/s", "GFLOP", "GFLOP/s", "of peak %", "GB", "floor s", "peak GiB")
     for name in names:
         table.add_column(name, justify="left" if name == "phase" else "right")
+    *phases, evaluation = costs
     whole = PhaseCost(
         "iteration",
-        sum(cost.images for cost in costs[:1]),
-        sum(cost.seconds for cost in costs),
-        sum(cost.cpu_seconds for cost in costs),
-        sum(cost.flop for cost in costs),
-        sum(cost.moved_bytes for cost in costs),
-        max(cost.peak_bytes for cost in costs),
+        phases[0].images,
+        sum(cost.seconds for cost in phases),
+        sum(cost.cpu_seconds for cost in phases),
+        sum(cost.flop for cost in phases),
+        sum(cost.moved_bytes for cost in phases),
+        max(cost.peak_bytes for cost in phases),
     )
-    for cost in [*costs, whole]:
+    for cost in [*phases, whole, evaluation]:
         speed = cost.flop / cost.seconds
         cells = (
             *(cost.phase, f"{cost.images}", f"{cost.seconds:.3f}", f"{cost.cpu_seconds:.3f}"),
@@ -212,7 +245,7 @@ def _table(title: str, costs: list[PhaseCost], peak: float, copied: float) -> Ta
             *(f"{100 * speed / peak:.0f}", f"{cost.moved_bytes / 1e9:.1f}"),
             *(f"{max(cost.flop / peak, cost.moved_bytes / copied):.2f}", f"{cost.peak_bytes / 2**30:.2f}"),
         )
-        table.add_row(*cells, end_section=cost is costs[-1])
+        table.add_row(*cells, end_section=cost in (phases[-1], whole))
     return table
 
 
