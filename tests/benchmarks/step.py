@@ -85,20 +85,23 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
     images[EVALUATION] = images[phases[0].name]
     work[EVALUATION] = _evaluation(config, state.method, device, images[EVALUATION])
     measured: dict[str, list[tuple[float, float, int]]] = {name: [] for name in work}
-    for iteration in range(iterations + 1):
-        for name, run in work.items():
-            if iteration == 0:
-                with _counter() as count:
-                    run()
-                flop[name], moved[name] = count.flop, count.moved
-                continue
-            _reset_peak(device)
-            before, cpu_before = time.perf_counter(), time.process_time()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
-            measured[name].append((seconds, cpu, _peak_bytes(device)))
+    # The evaluation apart, as memory that it has given back would count as the phases'.
+    for names in ([phase.name for phase in phases], [EVALUATION]):
+        for iteration in range(-2, iterations):
+            for name in names:
+                if iteration == -2:
+                    with _counter() as count:
+                        work[name]()
+                    flop[name], moved[name] = count.flop, count.moved
+                    continue
+                _reset_peak(device)
+                before, cpu_before = time.perf_counter(), time.process_time()
+                work[name]()
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                seconds, cpu = time.perf_counter() - before, time.process_time() - cpu_before
+                if iteration >= 0:  # the first without the counter compiles
+                    measured[name].append((seconds, cpu, _peak_bytes(device)))
     costs = []
     for name in work:
         of_seconds, of_cpu, of_memory = zip(*measured[name], strict=True)
@@ -261,7 +264,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--compile", nargs="+", choices=("no", "yes"), default=("no",), help="with torch.compile or not"
     )
-    parser.add_argument("--iterations", type=int, default=3, help="measured iterations after the first")
+    parser.add_argument("--iterations", type=int, default=3, help="measured iterations after the first two")
     return parser.parse_intermixed_args(argv)
 
 

@@ -1,5 +1,6 @@
 """Compiled networks train like others."""
 
+import shutil
 from functools import partialmethod
 
 import pytest
@@ -12,6 +13,7 @@ from tests.method.small import METHODS, small_config, small_method
 from tests.method.test_fast_path import everything
 
 LAYOUT, FLOAT = torch.channels_last, torch.float64
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="no g++ to make code with")
 
 
 @pytest.mark.slow
@@ -21,7 +23,7 @@ LAYOUT, FLOAT = torch.channels_last, torch.float64
         # Graphs as they are captured; code of them only of one method, as it takes a minute to make.
         *(("demo", name, "aot_eager") for name in METHODS),
         ("released", "aligngan", "aot_eager"),
-        ("demo", "featalign", "inductor"),
+        pytest.param("demo", "featalign", "inductor", marks=needs_compiler),
     ],
 )
 def test_compiled_networks_compute_what_others_do(
