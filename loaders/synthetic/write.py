@@ -47,19 +47,30 @@ def ensure(settings: SyntheticSettings, root: str | None = None, progress: Progr
     """Folder that holds the set of these settings, made there where it is missing; default_root without `root`.
 
     Processes of one node that come together wait for the first; where a file system knows no locks, the first to
-    finish wins, with the same files. Raises DatasetError where `root` holds anything else.
+    finish wins, with the same files. Raises DatasetError where `root` holds anything else or cannot be written.
     """
     out = Path(root).absolute() if root is not None else default_root(settings).absolute()
-    if not _is_whole(out, settings):
-        with _lock(_parent(out)) as locked:
-            if not _is_whole(out, settings):
-                _log.info("making the synthetic set in %s", out)
-                try:
-                    _make(out, settings, progress, locked)
-                except DatasetError:
-                    if not _is_whole(out, settings):
-                        raise
+    try:
+        if not _is_whole(out, settings):
+            with _lock(_parent(out)) as locked:
+                _ensure(out, settings, progress, locked)
+    except OSError as error:
+        raise DatasetError(
+            f"{out}: holds no synthetic set of these settings, and none can be made there: {error}; set data.root to a "
+            "folder where it can, or to one that `python -m loaders.synthetic` made before"
+        ) from error
     return str(out)
+
+
+def _ensure(out: Path, settings: SyntheticSettings, progress: Progress | None, locked: bool) -> None:
+    if _is_whole(out, settings):
+        return
+    _log.info("making the synthetic set in %s", out)
+    try:
+        _make(out, settings, progress, locked)
+    except DatasetError:
+        if not _is_whole(out, settings):
+            raise
 
 
 def make(out: str, settings: SyntheticSettings, progress: Progress | None = None) -> Population:

@@ -80,7 +80,9 @@ def measure(preset: str, overrides: list[str], iterations: int) -> tuple[list[Ph
     batches = {phase.name: _batch(config, phase.stream, device) for phase in phases}
     flop: dict[str, int] = {}
     moved: dict[str, int] = {}
-    work = {phase.name: partial(state.steps[phase.name].run, *batches[phase.name], 1.0) for phase in phases}
+    work: dict[str, Callable[[], Any]] = {
+        phase.name: partial(state.steps[phase.name].run, *batches[phase.name], 1.0) for phase in phases
+    }
     images = {name: 2 * len(batch[2]) for name, batch in batches.items()}
     images[EVALUATION] = images[phases[0].name]
     work[EVALUATION] = _evaluation(config, state.method, device, images[EVALUATION])

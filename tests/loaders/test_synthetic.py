@@ -230,3 +230,10 @@ def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "python -m loaders.synthetic people --persons 96" in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    root = tmp_path / "file" / "set"
+    with pytest.raises(DatasetError, match=rf"{root}: .*none can be made there: .*; set data\.root to a folder"):
+        ensure(SMALL, str(root))

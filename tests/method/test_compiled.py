@@ -1,7 +1,7 @@
 """Compiled networks train like others."""
 
 import shutil
-from functools import partialmethod
+from functools import partial, partialmethod
 
 import pytest
 import torch
@@ -37,5 +37,5 @@ def test_compiled_networks_compute_what_others_do(
     found = everything(method, LAYOUT, FLOAT)
     assert found.keys() == expected.keys()
     for key, value in expected.items():
-        torch.testing.assert_close(found[key], value, rtol=1e-8, atol=1e-10, msg=lambda text, key=key: f"{key}: {text}")
+        torch.testing.assert_close(found[key], value, rtol=1e-8, atol=1e-10, msg=partial("{}: {}".format, key))
     torch._dynamo.reset()
