@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import ray
+from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from cluster.config import RunSettings
 from cluster.errors import ClusterError, NotEnoughResources
@@ -80,13 +81,14 @@ def place(run: RunSettings) -> Placement:
     """Return what each worker gets of the connected cluster.
 
     Raises:
-        NotEnoughResources: where the workers do not fit. Ray would wait for ever.
+        NotEnoughResources: where the workers do not fit and no autoscaler adds nodes. Ray would wait for ever.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    placement = share_gpus(run, gpus)
+    grows = can_grow()
+    placement = share_gpus(run, gpus, grows)
     fitting = sum(_fitting(node, placement) for node in nodes)
-    if fitting < run.min_workers and not _can_grow():
+    if fitting < run.min_workers and not grows:
         raise NotEnoughResources(
             f"{run.min_workers} workers with {_words(placement.resources)} each do not fit: the cluster has "
             + "; ".join(_words({key: node.get(key, 0) for key in ("CPU", "GPU")}) for node in nodes)
@@ -95,11 +97,26 @@ def place(run: RunSettings) -> Placement:
     return placement
 
 
-def share_gpus(run: RunSettings, gpus: float) -> Placement:
-    """Return what each worker gets of a cluster with so many GPUs."""
+def can_grow() -> bool:
+    """Return whether an autoscaler may add nodes to the connected cluster: version 2, as KubeRay and `ray up` have."""
+    return is_autoscaler_v2(fetch_from_server=True)
+
+
+def has_room(run: RunSettings, placement: Placement) -> bool:
+    """Return whether the nodes of the connected cluster would hold the workers if they did nothing else."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(_fitting(node, placement) for node in nodes) >= run.min_workers
+
+
+def share_gpus(run: RunSettings, gpus: float, grows: bool = False) -> Placement:
+    """Return what each worker gets of a cluster with so many GPUs, to which an autoscaler may add others."""
+    if run.gpu == "auto" and gpus < 1 and grows:
+        raise NotEnoughResources(
+            "run.gpu=auto: the cluster has no GPU now, and an autoscaler may bring some; set run.gpu=yes or run.gpu=no"
+        )
     if run.gpu == "no" or (run.gpu == "auto" and gpus < 1):
         return Placement(run.cpus_per_worker, 0, "gloo")
-    if run.gpu == "yes" or gpus >= run.min_workers:
+    if run.gpu == "yes" or gpus >= run.min_workers or grows:
         return Placement(run.cpus_per_worker, 1, "nccl")
     # NCCL refuses two workers on one GPU; gloo does not.
     logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.max_workers, gpus, gpus)
@@ -147,11 +164,6 @@ def _local_environment() -> dict[str, str]:
 def _fitting(node: Mapping[str, float], placement: Placement) -> int:
     # Ray counts resources in ten-thousandths.
     return min(int(node.get(key, 0) / amount + 1e-4) for key, amount in placement.resources.items())
-
-
-def _can_grow() -> bool:
-    # An autoscaler registers what it may add; without one there is nothing to read.
-    return ray._private.state.state.get_max_resources_from_cluster_config() is not None
 
 
 def _words(resources: Mapping[str, float]) -> str:

@@ -21,7 +21,7 @@ from cluster.backend import ProcessGroupConfig
 from cluster.board import Board
 from cluster.checkpoints import repair_index
 from cluster.config import CheckpointSettings, RunSettings
-from cluster.connection import environment, place, worker_threads
+from cluster.connection import environment, has_room, place, worker_threads
 from cluster.elastic import SavingElasticPolicy
 from cluster.errors import Interrupted, StopAsked, StorageNotShared, TrainingFailed, WorkerError
 from cluster.failures import ERRORS_IN_CODE, NoRetryOfErrorsInCode, explain, is_start_up_failure
@@ -74,6 +74,14 @@ def fit(
         Interrupted: on SIGINT or SIGTERM, after a last checkpoint where there was time for one.
     """
     placement = place(run)
+    if not has_room(run, placement):
+        logger.warning(
+            "there are not enough nodes for %d workers now; the autoscaler may take %d times %g s to bring them "
+            "(run.start_timeout)",
+            run.min_workers,
+            START_ATTEMPTS,
+            run.start_timeout,
+        )
     scaling = ScalingConfig(
         num_workers=(run.min_workers, run.max_workers) if run.elastic else run.min_workers,
         use_gpu=placement.gpus > 0,

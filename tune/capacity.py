@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import ray
 
 from cluster.config import RunSettings
-from cluster.connection import Placement, place
+from cluster.connection import Placement, can_grow, has_room, place
 from cluster.errors import NotEnoughResources
 
 DRIVER = "train_driver"
@@ -42,15 +42,24 @@ def capacity(run: RunSettings, concurrent: int | None) -> Capacity:
         concurrent: at most so many; None takes all that have room.
 
     Raises:
-        NotEnoughResources: where not even one trial fits, or more are asked for than fit.
+        NotEnoughResources: where not even one trial fits, or more are asked for than fit, and no autoscaler adds nodes.
     """
-    return divided(
-        [node["Resources"] for node in ray.nodes() if node["Alive"]], place(run), run.min_workers, concurrent
-    )
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return divided(nodes, place(run), run.min_workers, concurrent, can_grow())
 
 
-def divided(nodes: Iterable[Resources], placement: Placement, workers: int, concurrent: int | None) -> Capacity:
-    """Return how many trials of some workers fit into nodes with these resources; raises as `capacity` does."""
+def divided(
+    nodes: Iterable[Resources], placement: Placement, workers: int, concurrent: int | None, grows: bool = False
+) -> Capacity:
+    """Return how many trials of some workers fit into nodes with these resources; raises as `capacity` does.
+
+    Args:
+        nodes: what each node has.
+        placement: what each worker gets.
+        workers: those of one trial.
+        concurrent: as in `capacity`.
+        grows: whether an autoscaler may add nodes; then as many trials as are asked for run at once.
+    """
     nodes = list(nodes)
     slots = sum(_slots(node, placement) for node in nodes)
     fitting = slots // workers
@@ -65,6 +74,9 @@ def divided(nodes: Iterable[Resources], placement: Placement, workers: int, conc
         raise NotEnoughResources(
             f"no node offers {DRIVER} for the drivers of trials: start the head with --resources='{{\"{DRIVER}\": 16}}'"
         )
+    if grows and concurrent:
+        words += ", and an autoscaler that may add nodes"
+        fitting = min(concurrent, int(drivers)) if drivers else concurrent
     if 0 < fitting < (concurrent or 0):
         raise NotEnoughResources(
             f"{concurrent} trials at once do not fit: {words}, so {fitting} at once; lower concurrent or run.workers"
@@ -78,9 +90,12 @@ def wait_for_room(run: RunSettings) -> None:
     """Wait until the workers of a trial have room, but no longer than they may take to start.
 
     A trial that was stopped gives its workers back some seconds late, and others may use the cluster too. After the
-    wait Ray is asked all the same, so that an autoscaler hears of it.
+    wait Ray is asked all the same, so that an autoscaler hears of it, and at once where there are not the nodes.
     """
-    needed = place(run).resources
+    placement = place(run)
+    if not has_room(run, placement):
+        return
+    needed = placement.resources
     deadline = time.monotonic() + run.start_timeout
     while time.monotonic() < deadline:
         free = ray.available_resources()

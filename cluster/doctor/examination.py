@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.config import RunSettings
-from cluster.connection import place
+from cluster.connection import has_room, place
 from cluster.doctor.probe import Facts, Probe
 from cluster.errors import NotEnoughResources
 from cluster.folder import RunFolder
@@ -55,6 +55,8 @@ class Examination:
     backend: str = "gloo"
     links_error: str = ""
     placement_error: str = ""
+    waits_for_nodes: bool = False
+    """Whether the workers fit only after an autoscaler has brought nodes."""
 
 
 def examine(run: RunSettings) -> Examination:
@@ -83,7 +85,7 @@ def examine(run: RunSettings) -> Examination:
         ray.kill(probe)
     _measure_links(found, [node for node in answering if node.works])
     try:
-        place(run)
+        found.waits_for_nodes = not has_room(run, place(run))
     except NotEnoughResources as error:
         found.placement_error = str(error)
     return found

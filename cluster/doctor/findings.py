@@ -113,6 +113,12 @@ def _links(found: Examination) -> Iterator[Finding]:
 def _placement(found: Examination) -> Iterator[Finding]:
     if found.placement_error:
         yield Finding(True, found.placement_error)
+    if found.waits_for_nodes:
+        yield Finding(
+            False,
+            "the workers do not fit now: a training asks the autoscaler for nodes and waits for them three times "
+            "run.start_timeout",
+        )
 
 
 def size(count: float) -> str:

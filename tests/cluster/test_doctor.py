@@ -82,6 +82,14 @@ def test_links_and_room_that_are_missing_would_fail() -> None:
     assert "GLOO_SOCKET_IFNAME" in findings(examination)[0].text
 
 
+def test_nodes_that_an_autoscaler_would_bring_are_no_failure() -> None:
+    examination = found(node("a"))
+    examination.waits_for_nodes = True
+    (finding,) = findings(examination)
+    assert not finding.fails
+    assert "run.start_timeout" in finding.text
+
+
 @pytest.mark.timeout(300)
 def test_the_command_passes_this_machine_and_refuses_what_it_lacks(
     local_ray: None, tmp_path: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

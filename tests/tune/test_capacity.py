@@ -40,6 +40,15 @@ def test_fewer_at_once_can_be_asked_for_but_not_more_than_fit() -> None:
         divided(nodes, CPU, workers=2, concurrent=5)
 
 
+def test_where_nodes_are_added_as_many_trials_run_as_are_asked_for() -> None:
+    nodes = [{"CPU": 2, HEAD: 1}]
+    assert divided(nodes, CPU, workers=2, concurrent=5, grows=True).at_once == 5
+    assert divided(nodes, CPU, workers=4, concurrent=5, grows=True).at_once == 5
+    assert divided(nodes, CPU, workers=2, concurrent=None, grows=True).at_once == 1
+    with pytest.raises(NotEnoughResources, match=r"and 2 drivers, .* so 2 at once"):
+        divided([{"CPU": 2, HEAD: 1, DRIVER: 2}], CPU, workers=2, concurrent=5, grows=True)
+
+
 def test_a_cluster_without_a_place_for_drivers_is_refused() -> None:
     with pytest.raises(NotEnoughResources, match="--resources="):
         divided([{"CPU": 8}], CPU, workers=2, concurrent=None)
