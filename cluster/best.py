@@ -8,9 +8,10 @@ from typing import Any
 import ray.train
 from ray.train.collective import broadcast_from_rank_zero
 
-from cluster.checkpoints import MANIFEST, checkpoint_name, verify_checkpoint
+from cluster.checkpoints import MANIFEST, READ_SECONDS, checkpoint_name, read_manifest, verify_checkpoint
 from cluster.errors import ClusterError, DamagedCheckpoint
 from cluster.folder import RunFolder
+from cluster.patience import patiently
 
 
 class NoSuchScore(ClusterError):
@@ -29,9 +30,7 @@ class Best:
         self._score = score
         self._highest: float | None = None
         if score is not None and ray.train.get_context().get_world_rank() == 0:
-            name = best_checkpoint(folder)
-            kept = {} if name is None else json.loads(folder.read_bytes(f"{name}/{MANIFEST}"))["metrics"]
-            self._highest = kept.get(score)
+            self._highest = patiently(lambda: _score(folder, score), READ_SECONDS, f"reading {folder.location}")
 
     def improves(self, record: Mapping[str, Any]) -> dict[str, float] | None:
         """Return the score by name where an evaluation is better than all before; every worker must call it.
@@ -71,15 +70,29 @@ def best_checkpoint(folder: RunFolder) -> str | None:
     return None
 
 
-def keep_best(folder: RunFolder, iteration: int) -> None:
-    """Copy the whole checkpoint of an iteration to be the best one, then delete the one that was."""
+def keep_best(folder: RunFolder, iteration: int, score: Mapping[str, float] | None = None) -> None:
+    """Copy the whole checkpoint of an iteration to be the best one, then delete the one that was.
+
+    Args:
+        folder: the run's folder.
+        iteration: that of the checkpoint.
+        score: what it is the best by, as `Best.improves` gives it, where the checkpoint was made without it.
+    """
     source, best = checkpoint_name(iteration), best_name(iteration)
+    manifest = read_manifest(folder, source)
+    manifest["metrics"] |= score or {}
     folder.delete(best)
-    for file in sorted(folder.list(source), key=lambda file: file == MANIFEST):
+    for file in manifest["files"]:
         folder.copy(f"{source}/{file}", f"{best}/{file}")
+    folder.write_json(f"{best}/{MANIFEST}", manifest)
     for name in _kept(folder):
         if name != best:
             folder.delete(name)
+
+
+def _score(folder: RunFolder, score: str) -> float | None:
+    name = best_checkpoint(folder)
+    return None if name is None else json.loads(folder.read_bytes(f"{name}/{MANIFEST}"))["metrics"].get(score)
 
 
 def _kept(folder: RunFolder) -> list[str]:

@@ -1,7 +1,6 @@
 """Runs that go on with fewer workers and grow back: Ray Train's elastic scaling without its loss of work."""
 
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,31 +26,31 @@ class SavingElasticPolicy(ElasticScalingPolicy):
         scaling_config: its `num_workers` is a pair.
         counts: numbers of workers that can train, at least the smallest of the pair among them.
         board: where the workers are asked.
-        patience: seconds that they may take before they are torn down without a checkpoint.
     """
 
-    def __init__(self, scaling_config: ScalingConfig, counts: Sequence[int], board: Board, patience: float) -> None:
+    def __init__(self, scaling_config: ScalingConfig, counts: Sequence[int], board: Board) -> None:
         super().__init__(scaling_config)
-        self._counts, self._board, self._patience = sorted(counts), board, patience
-        self._asked_at: float | None = None
+        self._counts, self._board = sorted(counts), board
+        self._asked = False
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
         """Start as many workers as there is room for."""
-        self._asked_at = None
+        self._asked = False
         return super().make_decision_for_non_running_worker_group()
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
-        """Ask the workers to leave where more of them could train; decide for them where they do not answer."""
+        """Ask the workers, once, to leave where more of them could train.
+
+        However long they take, an evaluation for instance, they are left to it; the watchdog sees to those that hang.
+        """
         decision = super().make_decision_for_running_worker_group(worker_group_state, worker_group_status)
         if not isinstance(decision, ResizeDecision):
             return decision
-        if self._asked_at is None:
-            self._asked_at = time.monotonic()
+        if not self._asked:
+            self._asked = True
             self._board.post(REQUEST, RESIZE)
-        elif time.monotonic() - self._asked_at > self._patience:
-            return decision
         return NoopDecision()
 
     def _count_possible_workers(self, reserved_resources: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ import ray.train
 import torch
 
 from cluster.errors import ClusterError, WorkerError, first_line
+from cluster.patience import is_final
 
 ERRORS_IN_CODE = (
     ClusterError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError, NameError,
@@ -22,6 +23,14 @@ class NoRetryOfErrorsInCode(ray.train.UserCallback):
         for error in worker_exceptions.values():
             if isinstance(error, ClusterError) and not (isinstance(error, WorkerError) and error.retry):
                 raise error
+
+
+def may_pass(error: Exception) -> bool:
+    """Return whether new workers could get past an exception: a lost peer can be replaced, storage can come back."""
+    for storage in (error, error.__cause__):
+        if isinstance(storage, OSError) and not is_final(storage):
+            return True
+    return not isinstance(error, ERRORS_IN_CODE)
 
 
 def explain(error: Exception) -> str:

@@ -1,17 +1,19 @@
 """A run's folder, on a local path, a shared mount or an object store."""
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pyarrow import fs
+from pyarrow import ArrowInvalid, fs
 
 from cluster.config import RunSettings
-from cluster.errors import RunExists
+from cluster.errors import ClusterError, RunExists, StorageUnreachable
 
 CHUNK = 8 * 1024 * 1024
 """Bytes read at a time where a whole file need not be in memory."""
@@ -23,11 +25,15 @@ class RunFolder:
     Args:
         location: local path, absolute or relative to the working directory, or a URI that pyarrow knows,
             such as s3://bucket/runs/name?region=eu-west-1.
+
+    Raises:
+        StorageUnreachable: where a URI is of no known kind, or its storage does not answer.
     """
 
     def __init__(self, location: str) -> None:
         self.location = location if "://" in location else os.path.abspath(os.path.expanduser(location))
-        self._filesystem, self._path = fs.FileSystem.from_uri(self.location)
+        with reaching(self.location):
+            self._filesystem, self._path = fs.FileSystem.from_uri(self.location)
 
     @classmethod
     def on(cls, filesystem: fs.FileSystem, path: str) -> "RunFolder":
@@ -72,13 +78,16 @@ class RunFolder:
 
         Raises:
             RunExists: where it holds a run and `if_exists` is "refuse".
+            StorageUnreachable: where it cannot be made.
         """
-        held = bool(self.list())
+        with reaching(self.location):
+            held = bool(self.list())
         if held and if_exists == "refuse":
             raise RunExists(
                 f"{self.location} holds a run already: resume it (if_exists=resume), or give the new run another name"
             )
-        self._filesystem.create_dir(self._path)
+        with reaching(self.location):
+            self._filesystem.create_dir(self._path)
         return held
 
     def exists(self, name: str = "") -> bool:
@@ -143,6 +152,20 @@ class RunFolder:
 
     def _create_parent(self, name: str) -> None:
         self._filesystem.create_dir(str(PurePosixPath(self.path(name)).parent))
+
+
+@contextlib.contextmanager
+def reaching(location: str) -> Iterator[None]:
+    """Turn what storage answers to a first use of a run folder into StorageUnreachable, which names folder and key."""
+    try:
+        yield
+    except ClusterError:
+        raise
+    except (OSError, ArrowInvalid) as error:
+        raise StorageUnreachable(
+            f"{location} cannot be reached or written: {error}. run.storage takes a path that this machine can write, "
+            "or a URI such as s3://bucket/runs"
+        ) from None
 
 
 def run_folder(run: RunSettings, default_name: str) -> RunFolder:

@@ -14,6 +14,11 @@ FINAL = FULL | {
 """Numbers of errors that trying again does not mend."""
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 
+FINAL_WORDS = (
+    "ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "INVALID_CLIENT_TOKEN_ID", "SIGNATURE_DOES_NOT_MATCH",
+)  # fmt: skip
+"""What an object store says in place of such a number."""
+
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -31,11 +36,16 @@ def patiently(function: Callable[[], T], seconds: float, what: str) -> T:
         try:
             return function()
         except OSError as error:
-            if error.errno in FINAL or time.monotonic() + delay > deadline:
+            if is_final(error) or time.monotonic() + delay > deadline:
                 raise
             logger.warning("%s: %s; trying again in %g s", what, error, delay)
         time.sleep(delay)
         delay = min(2 * delay, LONGEST_DELAY)
+
+
+def is_final(error: OSError) -> bool:
+    """Return whether trying again does not mend an error of the storage."""
+    return error.errno in FINAL or any(word in str(error) for word in FINAL_WORDS)
 
 
 def is_full(error: OSError) -> bool:

@@ -19,15 +19,16 @@ from ray.train.v2.api.config import LoggingConfig
 
 from cluster.backend import ProcessGroupConfig
 from cluster.board import Board
-from cluster.checkpoints import repair_index
+from cluster.checkpoints import READ_SECONDS, repair_index
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import environment, has_room, place, worker_threads
 from cluster.elastic import SavingElasticPolicy
 from cluster.errors import Interrupted, StopAsked, StorageNotShared, TrainingFailed, WorkerError
-from cluster.failures import ERRORS_IN_CODE, NoRetryOfErrorsInCode, explain, is_start_up_failure
-from cluster.folder import RunFolder
+from cluster.failures import NoRetryOfErrorsInCode, explain, is_start_up_failure, may_pass
+from cluster.folder import RunFolder, reaching
 from cluster.interruption import PROGRESS, Preempted
 from cluster.metrics_run import publishing
+from cluster.patience import is_final, patiently
 from cluster.progress import MetricsFile, Record, following, metrics_file, parse_lines
 from cluster.stopping import StoppableTrainer
 
@@ -89,7 +90,8 @@ def fit(
         elastic_resize_monitor_interval_s=run.grow_every,
     )
     mark = uuid.uuid4().hex
-    folder.write_bytes(STORAGE_MARK, mark.encode())
+    with reaching(folder.location):
+        patiently(lambda: folder.write_bytes(STORAGE_MARK, mark.encode()), READ_SECONDS, f"writing {folder.location}")
     board = Board(folder.path())
     board.clear()
     with contextlib.ExitStack() as stack:
@@ -102,7 +104,8 @@ def fit(
         attempt, reached = 0, None
         while True:
             attempt += 1
-            repair_index(folder)
+            with reaching(folder.location):
+                patiently(lambda: repair_index(folder), READ_SECONDS, f"reading {folder.location}")
             trainer = StoppableTrainer(
                 functools.partial(
                     _run_on_worker, train_loop_per_worker, folder, mark, os.environ.get("OMP_NUM_THREADS")
@@ -127,7 +130,7 @@ def fit(
             )
             if run.elastic:
                 sizes = range(run.min_workers, run.max_workers + 1) if counts is None else counts
-                trainer.scaling_policy = SavingElasticPolicy(scaling, sizes, board, run.stop_timeout)
+                trainer.scaling_policy = SavingElasticPolicy(scaling, sizes, board)
             try:
                 with trainer.stopping_on_signals(board, run.stop_timeout):
                     result = trainer.fit()
@@ -144,10 +147,15 @@ def fit(
 
 
 def check_storage(folder: RunFolder, mark: str) -> None:
-    """Raise StorageNotShared where this node does not see the folder that the driver marked."""
+    """Raise StorageNotShared where this node does not see the folder that the driver marked.
+
+    Storage that does not answer is another matter: it is tried again, and then an OSError.
+    """
     try:
-        found = folder.read_bytes(STORAGE_MARK).decode()
-    except OSError:
+        found = patiently(lambda: folder.read_bytes(STORAGE_MARK), READ_SECONDS, f"reading {folder.location}").decode()
+    except OSError as error:
+        if not is_final(error):
+            raise
         found = ""
     if found != mark:
         raise StorageNotShared(
@@ -183,6 +191,4 @@ def _run_on_worker(loop: TrainLoop, folder: RunFolder, mark: str, threads: str |
         trace = error.__traceback__
         text = "".join(traceback.format_exception(type(error), error, trace and trace.tb_next))
         summary = "".join(traceback.format_exception_only(error)).strip()
-        raise WorkerError(
-            context.get_world_rank(), summary, text, retry=not isinstance(error, ERRORS_IN_CODE)
-        ) from None
+        raise WorkerError(context.get_world_rank(), summary, text, retry=may_pass(error)) from None

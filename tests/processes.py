@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.checkpoints import checkpoint_names
@@ -74,8 +75,13 @@ def wait_until_gone(family: set[int]) -> None:
 
 
 def wait_for_checkpoint(folder: RunFolder, process: "subprocess.Popen[str]") -> None:
+    wait_for(lambda: bool(checkpoint_names(folder)), process)
+
+
+def wait_for(happened: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Wait for what a process that was started here does while it runs."""
     deadline = time.monotonic() + SECONDS
-    while not checkpoint_names(folder):
+    while not happened():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligngan.config import Config, ConfigError, preset_names
+from cluster.errors import ClusterError
 from tune.checks import checked_points
 from tune.plan import cost, finished_run, seconds_per_iteration, standing, trial_lines
 from tune.points import Point
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         points = checked_points(settings, base)
         like = arguments.like or (finished_run(sweep) if sweep else None)
         seconds = seconds_per_iteration(like) if like else None
-    except ConfigError as error:
+    except (ConfigError, ClusterError) as error:
         print(f"refused before anything started:\n{error}", file=sys.stderr)
         return 2
     if sweep is not None:
@@ -133,7 +134,6 @@ def _start(
     points: Sequence[Point],
 ) -> int:
     from aligngan.training.launch import located
-    from cluster.errors import ClusterError
     from tune.folder import SweepFolder
     from tune.running import run_sweep
 

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
+from ray.train.collective import broadcast_from_rank_zero
 from torch import Tensor
 
 from aligngan.config import Config
@@ -16,6 +18,7 @@ from aligngan.sheets import to_png
 from aligngan.showcase import show_ranking, show_translation
 from cluster.folder import RunFolder
 from cluster.metrics_publish import Meter
+from cluster.patience import patiently
 from loaders.dataset import Dataset
 
 REPORTED = ("R1", "R10", "R20", "mAP")
@@ -45,6 +48,11 @@ class Evaluation:
         """Whether an evaluation belongs after this many iterations."""
         every = self._config.evaluation.every
         return iteration == self._config.train.iterations or (every > 0 and iteration > 0 and iteration % every == 0)
+
+    def is_missing(self, iteration: int) -> bool:
+        """Whether the run folder lacks the evaluation of an iteration; every worker must call it."""
+        missing = self._rank == 0 and not self._folder.exists(_scores_file(iteration))
+        return broadcast_from_rank_zero(missing)
 
     def run(self, iteration: int) -> dict[str, Any]:
         """Score all searches; every worker must call it. Rank 0 writes `evaluations/<iteration>*`.
@@ -77,11 +85,17 @@ class Evaluation:
 
     def _write(self, iteration: int, scores: dict[str, Any], features: Tensor) -> None:
         name = f"evaluations/{iteration:09d}"
-        self._folder.write_bytes(
-            f"{name}-ranking.png", to_png(show_ranking(self._dataset, features, self._inference.read))
-        )
+        files = {f"{name}-ranking.png": to_png(show_ranking(self._dataset, features, self._inference.read))}
         if self._method.translates:
             sheet = show_translation(self._method, self._dataset, self._inference.read, self._device)
-            self._folder.write_bytes(f"{name}-translation.png", to_png(sheet))
+            files[f"{name}-translation.png"] = to_png(sheet)
         # Last, so that scores in the folder mean that their pictures are there too.
-        self._folder.write_bytes(f"{name}-scores.json", json.dumps(scores, indent=1).encode())
+        files[_scores_file(iteration)] = json.dumps(scores, indent=1).encode()
+        for file, content in files.items():
+            patiently(
+                partial(self._folder.write_bytes, file, content), self._config.checkpoint.patience, f"writing {file}"
+            )
+
+
+def _scores_file(iteration: int) -> str:
+    return f"evaluations/{iteration:09d}-scores.json"

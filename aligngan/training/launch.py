@@ -12,7 +12,7 @@ from aligngan.training.resume import CONFIG_FILE
 from aligngan.training.summary import finish, print_summary
 from cluster.connection import connect
 from cluster.errors import ClusterError, Interrupted
-from cluster.folder import RunFolder, run_folder
+from cluster.folder import RunFolder, reaching, run_folder
 from cluster.progress import Record, show_progress
 from cluster.trainer import fit
 from loaders.dataset import DatasetError
@@ -57,11 +57,13 @@ def claim(config: Config) -> tuple[Config, RunFolder, bool]:
 
     Raises:
         RunExists: where it holds a run that is not to be resumed.
+        StorageUnreachable: where it cannot be written.
     """
     folder = run_folder(config.run, f"{config.method}-{config.data.name}")
     resuming = folder.claim(config.run.if_exists)
     config = located(config, folder)
-    folder.write_bytes(CONFIG_FILE, dump(config).encode())
+    with reaching(folder.location):
+        folder.write_bytes(CONFIG_FILE, dump(config).encode())
     return config, folder, resuming
 
 

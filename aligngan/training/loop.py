@@ -21,6 +21,7 @@ from cluster.folder import RunFolder
 from cluster.interruption import Interruption
 from cluster.metrics_clock import Stopwatch
 from cluster.metrics_publish import Meter
+from cluster.patience import patiently
 from cluster.progress import report_metrics
 from loaders.catalog import open_dataset
 
@@ -100,13 +101,39 @@ def _train(
 ) -> None:
     iterations = config.train.iterations
     images = 2 * config.data.persons_per_batch * config.data.images_per_person
+    patience = config.checkpoint.patience
     telemetry = Telemetry(images, iterations, stopwatch, meter)
     if config.run.elastic:
         persons = config.data.persons_per_batch
         shares = {"workers": world_size(), "persons_per_batch": persons, "persons_per_worker": persons // world_size()}
         report_metrics({"kind": "workers", "iteration": state.iteration, "iterations": iterations, **shares})
     best = Best(folder, config.checkpoint.best)
+
+    def evaluate() -> dict[str, float] | None:
+        """Return the score by which the best checkpoint is chosen where it is higher than all before."""
+        stopwatch.lap("other")
+        with interruption.aside():
+            record = evaluation.run(state.iteration)
+        report_metrics(record)
+        stopwatch.lap("evaluation")
+        telemetry.restart_clock()
+        return best.improves(record)
+
+    def save(score: dict[str, float] | None, wait: bool) -> None:
+        stopwatch.lap("other")
+        with interruption.saving():
+            then = keep_best if score else None
+            report_checkpoint(state.state_dict(), state.iteration, score, patience=patience, wait=wait, then=then)
+        stopwatch.lap("checkpoint")
+        telemetry.restart_clock()
+
+    def evaluate_what_is_saved() -> None:
+        if (score := evaluate()) and rank == 0:
+            patiently(lambda: keep_best(folder, state.iteration, score), patience, f"writing {folder.location}")
+
     with Interruption(config.run, state.iteration) as interruption:
+        if evaluation.is_due(state.iteration) and evaluation.is_missing(state.iteration):
+            evaluate_what_is_saved()
         while state.iteration < iterations:
             telemetry.add(state.iteration, *run_iteration(state, batches, rank, stopwatch))
             telemetry.add_loading(batches.ready, batches.decoded(state.iteration - 1))
@@ -114,32 +141,20 @@ def _train(
             done = state.iteration == iterations
             if done or state.iteration % config.train.report_every == 0:
                 report_metrics(telemetry.report(state.iteration) | learning_rates(state))
-            saves = notice.saves or done or state.iteration % config.checkpoint.every == 0
-            score = None
-            if saves or evaluation.is_due(state.iteration):
+            due = evaluation.is_due(state.iteration)
+            saves = done or state.iteration % config.checkpoint.every == 0
+            if notice.saves or saves or due:
                 telemetry.check()
-            # Before the checkpoint, so that a run which resumes from it has this evaluation behind it.
-            if evaluation.is_due(state.iteration):
-                stopwatch.lap("other")
-                with interruption.aside():
-                    record = evaluation.run(state.iteration)
-                report_metrics(record)
-                score = best.improves(record)
-                stopwatch.lap("evaluation")
-                telemetry.restart_clock()
-            if saves or score:
-                stopwatch.lap("other")
-                with interruption.saving():
-                    report_checkpoint(
-                        state.state_dict(),
-                        state.iteration,
-                        score,
-                        patience=config.checkpoint.patience,
-                        wait=notice.saves,
-                        then=keep_best if score else None,
-                    )
-                stopwatch.lap("checkpoint")
-                telemetry.restart_clock()
-            if notice.leaves:
-                interruption.leave()
+            if notice.saves:
+                # At once, as time may be short; an evaluation for which there is none is done after a resume.
+                save(None, wait=True)
+                if notice.leaves:
+                    interruption.leave()
+                if due:
+                    evaluate_what_is_saved()
+            else:
+                # Before the checkpoint, so that a run which resumes from it has this evaluation behind it.
+                score = evaluate() if due else None
+                if saves or score:
+                    save(score, wait=False)
     telemetry.check()

@@ -18,11 +18,16 @@ def resumed_config(run: str, overrides: Sequence[str]) -> Config:
         overrides: `key=value` changes, such as another number of workers or more iterations.
 
     Raises:
-        ConfigError: the folder holds no run, or an override is wrong.
+        ConfigError: the folder holds no run or cannot be reached, or an override is wrong.
     """
-    folder = RunFolder(run)
-    if not folder.exists(CONFIG_FILE):
-        raise ConfigError(f"--resume {run}: no {CONFIG_FILE} in {folder.location}, so this is not the folder of a run")
-    text = folder.read_bytes(CONFIG_FILE).decode()
+    try:
+        folder = RunFolder(run)
+        if not folder.exists(CONFIG_FILE):
+            raise ConfigError(
+                f"--resume {run}: no {CONFIG_FILE} in {folder.location}, so this is not the folder of a run"
+            )
+        text = folder.read_bytes(CONFIG_FILE).decode()
+    except OSError as error:
+        raise ConfigError(f"--resume {run}: {error}") from None
     here = {"run": {"storage": folder.storage, "name": folder.name, "if_exists": "resume"}}
     return resolve_tree(text, os.path.join(folder.location, CONFIG_FILE), here, overrides)

@@ -64,7 +64,7 @@ class TrainingState:
         check_format(state, self.config.method)
         self.method.networks.load_state_dict(state["networks"])
         for name, step in self.steps.items():
-            step.optimizer.load_state_dict(state["optimizers"][name])
+            step.load_optimizer(state["optimizers"][name])
         if self.averages is not None:
             self._load_averages(state)
         self.iteration = state["iteration"]

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +90,12 @@ class PhaseStep:
         values = {**losses, f"grad_norm_{self.phase.name}": norm}
         self.value_names = tuple(values)
         return values
+
+    def load_optimizer(self, state: dict[str, Any]) -> None:
+        """Take over what the optimiser gathered, such as momentum; its settings stay those of the configuration."""
+        settings = [{key: group[key] for key in group if key != "params"} for group in self.optimizer.param_groups]
+        groups = [saved | own for saved, own in zip(state["param_groups"], settings, strict=True)]
+        self.optimizer.load_state_dict({**state, "param_groups": groups})
 
     def _average(self, state: None, bucket: torch.distributed.GradBucket) -> torch.futures.Future[Tensor]:
         """DDP's own averaging; its last bucket goes out when this worker has computed all its gradients."""

@@ -141,9 +141,10 @@ def test_the_best_checkpoint_outlives_the_newest_ones(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path / "run"))
     for iteration, score in ((10, 3.0), (20, 5.0), (30, 4.0)):
         local = Path(saved_state(tmp_path / f"local{iteration}", 100 * iteration).path)
-        write_checkpoint(folder, f"step_{iteration:09d}", local, {"iteration": iteration, "R1": score})
+        before = {"R1": score} if iteration == 10 else {}  # the others were scored after they had been saved
+        write_checkpoint(folder, f"step_{iteration:09d}", local, {"iteration": iteration, **before})
         if score != 4.0:
-            keep_best(folder, iteration)
+            keep_best(folder, iteration, {"R1": score})
     folder.delete("step_000000020")
     assert best_checkpoint(folder) == "best_000000020"
     assert verify_checkpoint(folder, "best_000000020")["metrics"]["R1"] == 5.0

@@ -1,16 +1,18 @@
 """The main job from the command line: trains, is killed, resumes, is submitted, and prints its scores."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from cluster.best import best_checkpoint, best_name
 from cluster.checkpoints import load_checkpoint, newest_checkpoint
 from cluster.folder import RunFolder
 from cluster.progress import read_metrics
-from tests.processes import finish, ray_job, start, wait_for_checkpoint
+from tests.processes import finish, ray_job, start, wait_for, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +89,28 @@ def test_killed_after_a_checkpoint_and_resumed_equals_uninterrupted(
     assert resumed["iteration"] == uninterrupted["iteration"] == 12
     for name, tensor in uninterrupted["networks"].items():
         assert torch.equal(resumed["networks"][name], tensor), name
+
+
+def test_an_evaluation_for_which_a_stop_leaves_no_time_is_done_after_the_resume(
+    tmp_path: Path, small_synthetic: list[str]
+) -> None:
+    """Every iteration is evaluated, so the one that a stop comes upon would be."""
+    folder = RunFolder(str(tmp_path / "stopped"))
+    best = ("checkpoint.best='all-single R1'", "evaluation.every=1", "checkpoint.every=100", "train.iterations=9")
+    process = start(command(small_synthetic, tmp_path, "stopped", *best))
+    wait_for(lambda: folder.exists("evaluations/000000002-scores.json"), process)
+    process.send_signal(signal.SIGTERM)
+    status, _, err = finish(process)
+    assert status == 143, err
+    stopped_at = final_state(tmp_path / "stopped")["iteration"]
+    assert stopped_at < 9
+    assert not folder.exists(f"evaluations/{stopped_at:09d}-scores.json")
+    status, _, err = finish(start([sys.executable, "-m", "aligngan.train", "--resume", folder.location]))
+    assert status == 0, err
+    evaluated = [record for record in read_metrics(folder) if record["kind"] == "evaluation"]
+    assert [record["iteration"] for record in evaluated] == list(range(10))
+    highest = max(evaluated[1:], key=lambda record: record["all-single R1"])
+    assert best_checkpoint(folder) == best_name(highest["iteration"])
 
 
 def test_a_submitted_job_streams_its_progress_and_scores(
