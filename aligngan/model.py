@@ -24,7 +24,7 @@ from aligngan.metrics import unit_rows
 from aligngan.training.averages import retrieval_weights
 from aligngan.training.state import FORMAT
 from cluster.checkpoints import checkpoint_digest, checkpoint_names, load_checkpoint
-from cluster.errors import DamagedCheckpoint
+from cluster.errors import DamagedCheckpoint, StorageUnreachable
 from cluster.folder import RunFolder
 from loaders.dataset import Modality, Picture
 
@@ -200,6 +200,8 @@ def locate(source: str) -> tuple[RunFolder, str | None]:
             raise ModelError(f"{source}: no such folder; give a run folder or a checkpoint in it")
         if _CHECKPOINT.fullmatch(folder.name):
             return RunFolder(folder.storage), folder.name
+    except StorageUnreachable as error:
+        raise ModelError(str(error)) from None
     except (OSError, NotImplementedError) as error:
         raise ModelError(f"{source} cannot be reached: {error}") from None
     except ValueError as error:

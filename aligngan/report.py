@@ -49,11 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aligngan.reporting.output import FolderInUse
     from aligngan.reporting.runs import NotARun
     from aligngan.reporting.terminal import steps
+    from cluster.errors import ClusterError
 
     step = steps(Console(stderr=True))
     try:
         left_out = build(arguments.runs, arguments.out, step, arguments.data, pictures=not arguments.no_pictures)
-    except (NotARun, FolderInUse) as error:
+    except (NotARun, FolderInUse, ClusterError) as error:
         print(f"refused, nothing was written:\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

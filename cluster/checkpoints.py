@@ -24,6 +24,7 @@ from ray.train.collective import broadcast_from_rank_zero
 from cluster.errors import DamagedCheckpoint, StorageFull
 from cluster.folder import RunFolder
 from cluster.patience import is_full, patiently
+from cluster.scratch import scratch_folder
 
 READ_SECONDS = 120.0
 """How long a storage that cannot be read is tried again when workers start."""
@@ -189,7 +190,7 @@ def repair_index(folder: RunFolder) -> None:
 
 
 def _save_locally(state: Mapping[str, Any], iteration: int) -> str:
-    directory = tempfile.mkdtemp(prefix="checkpoint-")
+    directory = tempfile.mkdtemp(prefix=f"{checkpoint_name(iteration)}-", dir=scratch_folder())
     try:
         with Path(directory, STATE).open("wb") as file:
             torch.save(dict(state), file)
@@ -221,6 +222,7 @@ def _upload(
     try:
         patiently(write, patience, f"writing {name} to {folder.location}")
     except OSError as error:
+        shutil.rmtree(checkpoint.path, ignore_errors=True)
         if not is_full(error):
             raise
         raise StorageFull(_full(folder, name, error)) from None

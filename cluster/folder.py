@@ -86,7 +86,7 @@ class RunFolder:
             raise RunExists(
                 f"{self.location} holds a run already: resume it (if_exists=resume), or give the new run another name"
             )
-        with reaching(self.location):
+        with reaching(self.location, "; set run.storage to a path or a URI that this machine can write"):
             self._filesystem.create_dir(self._path)
         return held
 
@@ -155,17 +155,14 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def reaching(location: str) -> Iterator[None]:
-    """Turn what storage answers to a first use of a run folder into StorageUnreachable, which names folder and key."""
+def reaching(location: str, remedy: str = "") -> Iterator[None]:
+    """Turn what storage answers to a first use of a folder into StorageUnreachable, which names the folder."""
     try:
         yield
     except ClusterError:
         raise
     except (OSError, ArrowInvalid) as error:
-        raise StorageUnreachable(
-            f"{location} cannot be reached or written: {error}. run.storage takes a path that this machine can write, "
-            "or a URI such as s3://bucket/runs"
-        ) from None
+        raise StorageUnreachable(f"{location} cannot be reached: {error}{remedy}") from None
 
 
 def run_folder(run: RunSettings, default_name: str) -> RunFolder:

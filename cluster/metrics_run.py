@@ -2,20 +2,15 @@
 
 import contextlib
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any
 
 from cluster.checkpoints import checkpoint_name, read_manifest
 from cluster.errors import DamagedCheckpoint
 from cluster.folder import RunFolder
 from cluster.metrics import FAILURE_REASONS, RUN_METRICS, Record, measured
 from cluster.metrics_publish import Meter
-
-TENSORBOARD = "tensorboard"
-TENSORBOARD_SECONDS = 30.0
+from cluster.metrics_tensorboard import tensorboard
 
 logger = logging.getLogger(__name__)
 
@@ -112,54 +107,3 @@ def failure_reason(record: Record) -> str:
     if "is not finite" in message:
         return "not_finite"
     return "checkpoint" if "StorageFull" in message or "checkpoint" in message.lower() else "worker"
-
-
-def tag(name: str, labels: dict[str, str]) -> str:
-    """Return the tag in TensorBoard of a metric's series, such as `loss/cyc` or `evaluation_score/all-single/R1`."""
-    return "/".join([name.removeprefix("training_").removesuffix("_ratio"), *labels.values()])
-
-
-@contextlib.contextmanager
-def tensorboard(folder: RunFolder) -> Iterator[Callable[[Record], None]]:
-    """Yield what appends a record to event files in `tensorboard/` of the run folder.
-
-    For an object store they are spooled and uploaded every half minute and at the end.
-    """
-    from tensorboardX import SummaryWriter
-
-    with contextlib.ExitStack() as stack:
-        if folder.local_path is not None:
-            directory = folder.local_path / TENSORBOARD
-        else:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tensorboard-")))
-            stack.enter_context(_uploading(directory, folder))
-        writer: Any = None
-
-        def draw(record: Record) -> None:
-            nonlocal writer
-            iteration = int(record.get("iteration", 0))
-            for metric, labels, value in measured(record):
-                if not labels:  # how far the run is: that is the axis here
-                    continue
-                if writer is None:
-                    # Of what an earlier start of the run drew, TensorBoard drops what is now done again.
-                    writer = SummaryWriter(str(directory), purge_step=iteration, flush_secs=TENSORBOARD_SECONDS)
-                    stack.callback(writer.close)
-                writer.add_scalar(tag(metric.name, labels), value, iteration)
-
-        yield draw
-
-
-@contextlib.contextmanager
-def _uploading(directory: Path, folder: RunFolder) -> Iterator[None]:
-    from cluster.progress import repeatedly
-
-    def upload() -> None:
-        try:
-            for file in directory.iterdir():
-                folder.write_bytes(f"{TENSORBOARD}/{file.name}", file.read_bytes())
-        except OSError as error:
-            logger.warning("could not write %s: %s", folder.path(TENSORBOARD), error)
-
-    with repeatedly(TENSORBOARD_SECONDS, upload):
-        yield

@@ -91,14 +91,16 @@ class MetricsFile(ray.train.UserCallback):
 
     def _append(self, record: Record) -> None:
         self._unwritten.append(json.dumps(record) + "\n")
-        size = self._path.stat().st_size if self._path.exists() else 0
+        size = None
         try:
+            size = self._path.stat().st_size if self._path.exists() else 0
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(self._unwritten))
         except OSError as error:  # the lines come with a later record; a full disk shows at the next checkpoint
             logger.warning("could not write %s: %s", self._path, error)
-            with contextlib.suppress(OSError):
-                os.truncate(self._path, size)
+            if size is not None:
+                with contextlib.suppress(OSError):
+                    os.truncate(self._path, size)
         else:
             self._unwritten.clear()
 
@@ -160,7 +162,11 @@ def following(path: Path, on_report: Callable[[Record], None]) -> Iterator[None]
 
         def read_on() -> None:
             nonlocal rest
-            rest += file.read()
+            try:
+                rest += file.read()
+            except OSError as error:  # it goes on where it was when the storage is back
+                logger.warning("could not read %s: %s", path, error)
+                return
             for record in parse_lines(rest):
                 on_report(record)
             rest = rest[rest.rfind(b"\n") + 1 :]

@@ -36,10 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0 done, 2 refused."""
     arguments = parser().parse_args(argv)
     from aligngan.reporting.output import FolderInUse
+    from cluster.errors import ClusterError
 
     try:
         write(arguments.sweep, arguments.out)
-    except (ConfigError, FolderInUse) as error:
+    except (ConfigError, FolderInUse, ClusterError) as error:
         print(f"refused, nothing was written:\n{error}", file=sys.stderr)
         return 2
     return 0

@@ -8,7 +8,7 @@ import pytest
 from pyarrow import fs
 
 from cluster.config import RunSettings
-from cluster.errors import RunExists
+from cluster.errors import RunExists, StorageUnreachable
 from cluster.folder import RunFolder, run_folder
 
 
@@ -28,6 +28,16 @@ def test_a_file_comes_back_as_it_was_written(folder: RunFolder) -> None:
     assert folder.digest("pictures/one.png")[1] == 7
     folder.delete("pictures")
     assert not folder.exists("pictures/one.png")
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_key() -> None:
+    with pytest.raises(StorageUnreachable, match=r"/proc/runs/run cannot be reached.*set run\.storage to a path"):
+        RunFolder("/proc/runs/run").claim("refuse")
+
+
+def test_a_location_of_an_unknown_kind_is_named() -> None:
+    with pytest.raises(StorageUnreachable, match=r"unknown://bucket/run cannot be reached: Unrecognized filesystem"):
+        RunFolder("unknown://bucket/run")
 
 
 def test_a_new_run_is_not_mixed_into_an_old_one(folder: RunFolder) -> None:

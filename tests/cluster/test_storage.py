@@ -4,6 +4,9 @@ import contextlib
 import errno
 import os
 import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,9 +29,11 @@ from cluster.checkpoints import (
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.errors import StorageFull, TrainingFailed
 from cluster.folder import RunFolder
-from cluster.progress import MetricsFile, parse_lines
+from cluster.metrics_tensorboard import tensorboard
+from cluster.progress import MetricsFile, following, parse_lines
 from cluster.trainer import fit
 from tests.cluster import toy
+from tests.event_files import scalars
 
 MEGABYTE = 1024 * 1024
 
@@ -93,6 +98,60 @@ def test_metrics_survive_a_disk_that_was_full_for_a_while(small_disk: Path) -> N
     assert [record["iteration"] for record in records] == [1, 2, 3]
 
 
+@pytest.mark.timeout(60)
+def test_tensorboard_goes_on_in_another_file_after_a_disk_that_was_full(small_disk: Path) -> None:
+    """It must not wait for ever either: the writer that users of tensorboardX have would."""
+    with tensorboard(RunFolder(str(small_disk / "run"))) as draw:
+        draw({"kind": "train", "iteration": 1, "cyc": 0.5})
+        fill(small_disk / "ballast")
+        lost = 0
+        for iteration in range(2, 300):  # the file system gives out whole pages, so the first ones still fit
+            try:
+                draw({"kind": "train", "iteration": iteration, "cyc": 0.5})
+            except OSError:
+                lost += 1
+        assert lost > 100
+        (small_disk / "ballast").unlink()
+        draw({"kind": "train", "iteration": 2000, "cyc": 0.25})
+    files = (small_disk / "run" / "tensorboard").iterdir()
+    last = max(files, key=lambda file: file.stat().st_mtime_ns)
+    assert list(scalars(last.read_bytes()).items())[-1] == (("loss/cyc", 2000), 0.25)
+
+
+def test_what_follows_a_file_outlives_storage_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, away = tmp_path / "metrics.jsonl", threading.Event()
+    seen: list[Any] = []
+    path.touch()
+    opened = path.open("rb")
+
+    class Mounted:
+        """A file on a mount that can be away."""
+
+        def __enter__(self) -> "Mounted":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            opened.close()
+
+        def seek(self, *position: int) -> None:
+            opened.seek(*position)
+
+        def read(self) -> bytes:
+            if away.is_set():
+                raise OSError(errno.EIO, "input/output error")
+            return opened.read()
+
+    monkeypatch.setattr(Path, "open", lambda *_: Mounted())
+    with following(path, seen.append):
+        away.set()
+        with open(path, "a", encoding="utf-8") as file:
+            file.write('{"iteration": 1}\n')
+        time.sleep(0.5)
+        assert seen == []
+        away.clear()
+    assert seen == [{"iteration": 1}]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_training_on_a_full_disk_ends_with_the_last_checkpoint_intact(local_ray: None, small_disk: Path) -> None:
@@ -135,6 +194,43 @@ def test_storage_that_stays_away_is_given_up_after_the_set_time(
     monkeypatch.setattr(RunFolder, "upload", away)
     with pytest.raises(OSError, match="timed out"):
         upload(RunFolder(str(tmp_path / "run")), 1, saved_state(tmp_path / "local", 1000), seconds=0.3)
+
+
+def test_states_that_a_killed_process_left_on_the_local_disk_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    script = "from cluster.scratch import *; print(scratch_folder(), flush=True); input()"
+    killed, living, ended = (
+        subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    )
+    folders = [Path(process.stdout.readline().strip()) for process in (killed, living, ended) if process.stdout]
+    try:
+        for folder in folders:
+            (folder / "state").write_bytes(b"gigabytes")
+        killed.kill()
+        killed.wait()
+        ended.communicate("\n")
+        assert [folder.exists() for folder in folders] == [True, True, False]
+        new = subprocess.run([sys.executable, "-c", script], input="\n", capture_output=True, text=True, check=True)
+        assert new.stdout.strip().startswith(str(tmp_path))
+        assert [folder.exists() for folder in folders] == [False, True, False]
+    finally:
+        living.communicate("\n")
+
+
+def test_a_state_that_could_not_be_uploaded_leaves_no_copy_on_the_local_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: RunFolder, source: Path, name: str) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(RunFolder, "upload", away)
+    local = saved_state(tmp_path / "local", 1000)
+    with pytest.raises(OSError, match="input/output error"):
+        upload(RunFolder(str(tmp_path / "run")), 1, local)
+    assert not Path(local.path).exists()
 
 
 def test_the_best_checkpoint_outlives_the_newest_ones(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One function on two workers, and what happens when they fail."""
 
+import errno
 import shutil
 import time
 from pathlib import Path
@@ -13,9 +14,10 @@ from cluster.checkpoints import SNAPSHOT, STATE, checkpoint_names, load_checkpoi
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import place
 from cluster.errors import NotEnoughResources, StorageNotShared, TrainingFailed, WorkerError
+from cluster.failures import explain, may_pass
 from cluster.folder import RunFolder
 from cluster.progress import read_metrics
-from cluster.trainer import STORAGE_MARK, check_storage, explain, fit
+from cluster.trainer import STORAGE_MARK, check_storage, fit
 from tests.cluster import toy
 
 
@@ -118,6 +120,44 @@ def test_a_node_with_a_folder_of_its_own_is_named_with_the_remedy(tmp_path: Path
             check_storage(folder, "mark")
     folder.write_bytes(STORAGE_MARK, b"mark")
     check_storage(folder, "mark")
+
+
+def test_storage_that_is_away_when_a_worker_starts_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.patience.FIRST_DELAY", 0.05)
+    failures = [OSError(errno.EIO, "input/output error"), OSError("AWS Error NETWORK_CONNECTION")]
+
+    def read(self: RunFolder, name: str) -> bytes:
+        if failures:
+            raise failures.pop()
+        return b"mark"
+
+    monkeypatch.setattr(RunFolder, "read_bytes", read)
+    check_storage(RunFolder(str(tmp_path)), "mark")
+    assert not failures
+
+
+def test_a_storage_that_refuses_this_node_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: RunFolder, name: str) -> bytes:
+        raise OSError("AWS Error ACCESS_DENIED during GetObject operation")
+
+    monkeypatch.setattr(RunFolder, "read_bytes", refuse)
+    with pytest.raises(StorageNotShared):
+        check_storage(RunFolder(str(tmp_path)), "mark")
+
+
+def test_what_storage_that_is_away_caused_may_pass_on_new_workers() -> None:
+    def caused(cause: BaseException) -> Exception:
+        error = ValueError("data.root=/data: it cannot be read")
+        error.__cause__ = cause
+        return error
+
+    assert may_pass(RuntimeError("a peer is gone"))
+    assert may_pass(OSError(errno.EIO, "input/output error"))
+    assert may_pass(caused(OSError(errno.EIO, "input/output error")))
+    assert not may_pass(caused(FileNotFoundError(errno.ENOENT, "no such file")))
+    assert not may_pass(ValueError("another shape"))
 
 
 def test_a_lost_worker_is_named_before_those_that_missed_it() -> None:

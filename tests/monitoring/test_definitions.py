@@ -6,7 +6,7 @@ import promql_parser
 import pytest
 
 from cluster.metrics import METRICS, Metric, measured, metric_of
-from cluster.metrics_run import tag
+from cluster.metrics_tensorboard import tag
 from cluster.monitoring.alerts import ALERTS
 from cluster.monitoring.boards import BOARDS
 from cluster.monitoring.documents import used_metrics

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from tensorboardX.proto import event_pb2
 
 from aligngan.training.telemetry import Telemetry
 from cluster import metrics_publish
 from cluster.folder import RunFolder
 from cluster.metrics_clock import Stopwatch
 from cluster.metrics_publish import Meter
-from cluster.metrics_run import RunMetrics, failure_reason, tensorboard
+from cluster.metrics_run import RunMetrics, failure_reason
+from cluster.metrics_tensorboard import tensorboard
+from tests.event_files import scalars
 
 
 class Published:
@@ -206,23 +207,8 @@ def test_tensorboard_reads_what_was_published(tmp_path: Path) -> None:
         draw({"kind": "train", "iteration": 10, "cyc": 0.5, "seconds": 3.0})
         draw({"kind": "evaluation", "iteration": 10, "all-single mAP": 20.0})
     (file,) = (tmp_path / "tensorboard").iterdir()
-    found = {}
-    for event in _events(file.read_bytes()):
-        for value in event.summary.value:
-            found[value.tag, event.step] = value.simple_value
+    found = scalars(file.read_bytes())
     assert found == {
         ("loss/cyc", 10): pytest.approx(0.5),
         ("evaluation_score/all-single/mAP", 10): pytest.approx(0.2),
     }
-
-
-def _events(content: bytes) -> list[Any]:
-    """Records are: length (8 bytes), its checksum (4), the event, its checksum (4)."""
-    events = []
-    while content:
-        length = int.from_bytes(content[:8], "little")
-        event = event_pb2.Event()
-        event.ParseFromString(content[12 : 12 + length])
-        events.append(event)
-        content = content[16 + length :]
-    return events

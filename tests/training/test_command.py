@@ -61,3 +61,11 @@ def test_resuming_what_is_no_run_is_refused(tmp_path: Path) -> None:
     done = command("--resume", str(tmp_path))
     assert done.returncode == 2
     assert "this is not the folder of a run" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["run.storage=/proc/runs"], ["--resume", "unknown://bucket/runs/run"]])
+def test_a_place_for_runs_that_cannot_be_reached_is_named_without_a_traceback(arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.returncode in (1, 2)
+    assert "cannot be reached: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -148,3 +148,11 @@ def test_a_budget_that_is_confirmed_is_accepted(tmp_path: Path) -> None:
     assert command("--space", str(file), "--dry-run").returncode == 2
     assert command("--space", str(file), "--dry-run", "--budget", "60").returncode == 0
     assert read_space(str(file), {"max_trials": 60}).max_trials == 60
+
+
+@pytest.mark.parametrize("arguments", [["run.storage=/proc/runs"], ["--resume", "unknown://bucket/runs/sweep"]])
+def test_a_place_for_sweeps_that_cannot_be_reached_is_named_without_a_traceback(arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert "cannot be reached: " in done.stderr
+    assert "Traceback" not in done.stderr

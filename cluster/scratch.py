@@ -1,0 +1,38 @@
+"""A folder of this process on the local disk, and an end to those of processes that were killed."""
+
+import atexit
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+PREFIX = "checkpoints-"
+LOCK = "lock"
+
+
+@functools.cache
+def scratch_folder() -> Path:
+    """Return this process's folder for states on their way to the storage, in TMPDIR.
+
+    A process that is killed leaves its folder behind, gigabytes large perhaps, so what such processes left is deleted
+    first. A lock says whether a process lives; unlike its number it holds across containers that share a disk.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # it may be another user's, or another process may be just as tidy
+            lock = os.open(left / LOCK, os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left)
+            finally:
+                os.close(lock)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        with contextlib.suppress(OSError):
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held until the process ends
+            if (folder / LOCK).exists():  # it was not taken for one that is left
+                atexit.register(shutil.rmtree, folder, ignore_errors=True)
+                return folder
