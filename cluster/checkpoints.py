@@ -27,7 +27,7 @@ from cluster.patience import is_full, patiently
 from cluster.scratch import scratch_folder
 
 READ_SECONDS = 120.0
-"""How long a storage that cannot be read is tried again when workers start."""
+"""How long a storage that does not answer is tried again where workers wait for it."""
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"

@@ -31,7 +31,7 @@ class RunSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstrin
     collective_timeout: int = Field(default=600, ge=10)
     """Seconds that a worker waits for the others in a collective operation before it counts them as lost."""
     hang_timeout: float = Field(default=480, ge=0)
-    """Seconds without a finished iteration after which workers write their stacks and are replaced; 0 is never."""
+    """Seconds without an iteration or a batch of an evaluation until workers write stacks and are replaced; 0 never."""
     stop_timeout: float = Field(default=60, ge=0)
     """Seconds that a run which is asked to stop (Ctrl-C, SIGTERM, `ray job stop`) may take for a last checkpoint."""
 

@@ -126,10 +126,14 @@ class Interruption:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Count nothing inside towards an iteration, such as an evaluation."""
+        """Count nothing inside towards an iteration, such as an evaluation; a hang is only found after a `beat`."""
         with self._watchdog.paused():
             yield
         self._since = time.time()
+
+    def beat(self) -> None:
+        """Note that work goes on inside `aside`; without another beat for `hang_timeout` it counts as hanging."""
+        self._watchdog.beat(self._iteration)
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Retrieval scored during a training, on all workers, and the files that it leaves in the run folder."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from aligngan.methods.method import Method
 from aligngan.scores import score_dataset
 from aligngan.sheets import to_png
 from aligngan.showcase import show_ranking, show_translation
+from cluster.checkpoints import READ_SECONDS
 from cluster.folder import RunFolder
 from cluster.metrics_publish import Meter
 from cluster.patience import patiently
@@ -54,8 +55,12 @@ class Evaluation:
         missing = self._rank == 0 and not self._folder.exists(_scores_file(iteration))
         return broadcast_from_rank_zero(missing)
 
-    def run(self, iteration: int) -> dict[str, Any]:
+    def run(self, iteration: int, alive: Callable[[], None] = lambda: None) -> dict[str, Any]:
         """Score all searches; every worker must call it. Rank 0 writes `evaluations/<iteration>*`.
+
+        Args:
+            iteration: iterations done.
+            alive: called after every batch of pictures.
 
         Returns:
             a flat record of Rank-1, 10 and 20 and mAP of each search in percent, named like `all-single R1`.
@@ -64,7 +69,7 @@ class Evaluation:
         features = extract_features(
             self._inference.features,
             self._dataset.test,
-            self._counted,
+            partial(self._counted, alive),
             networks=self._method.networks,
             device=self._device,
             flip=config.evaluation.flip,
@@ -78,9 +83,10 @@ class Evaluation:
             record |= {f"{name} {score}": round(search["mean"][score], 4) for score in REPORTED}
         return record
 
-    def _counted(self, paths: list[str]) -> Iterator[Tensor]:
+    def _counted(self, alive: Callable[[], None], paths: list[str]) -> Iterator[Tensor]:
         for images in self._inference.read(paths):
             yield images
+            alive()
             self._meter.count("training_evaluated_images", len(images))
 
     def _write(self, iteration: int, scores: dict[str, Any], features: Tensor) -> None:
@@ -92,9 +98,7 @@ class Evaluation:
         # Last, so that scores in the folder mean that their pictures are there too.
         files[_scores_file(iteration)] = json.dumps(scores, indent=1).encode()
         for file, content in files.items():
-            patiently(
-                partial(self._folder.write_bytes, file, content), self._config.checkpoint.patience, f"writing {file}"
-            )
+            patiently(partial(self._folder.write_bytes, file, content), READ_SECONDS, f"writing {file}")
 
 
 def _scores_file(iteration: int) -> str:

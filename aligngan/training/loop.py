@@ -113,7 +113,7 @@ def _train(
         """Return the score by which the best checkpoint is chosen where it is higher than all before."""
         stopwatch.lap("other")
         with interruption.aside():
-            record = evaluation.run(state.iteration)
+            record = evaluation.run(state.iteration, interruption.beat)
         report_metrics(record)
         stopwatch.lap("evaluation")
         telemetry.restart_clock()

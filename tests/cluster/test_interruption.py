@@ -70,11 +70,12 @@ def test_a_killed_worker_loses_what_came_after_the_checkpoint_and_the_run_says_s
     torch.testing.assert_close(final_weights(folder), undisturbed, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("where", ["hang", "hang_aside"])
 def test_a_hanging_worker_is_found_with_the_stacks_of_all_and_replaced(
-    undisturbed: dict[str, torch.Tensor], tmp_path: Path
+    undisturbed: dict[str, torch.Tensor], tmp_path: Path, where: str
 ) -> None:
     folder = RunFolder(str(tmp_path / "run"))
-    records = train(folder, iterations=10, every=2, hang_once_at=5, hang_timeout=4.0)
+    records = train(folder, iterations=10, every=2, hang_timeout=4.0, **{f"{where}_once_at": 5})
     (failure,) = of_kind(records, "failure")
     assert "no iteration was finished in time" in failure["message"]
     assert "worker 1 in" in failure["message"]

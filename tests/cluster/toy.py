@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import ray.train
@@ -32,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "error": "ValueError",
     "die_once_at": -1,
     "hang_once_at": -1,
+    "hang_aside_once_at": -1,
     "terminate_once_at": -1,
     "hang_timeout": 300.0,
     "weights": 4,
@@ -69,6 +71,9 @@ def loop(config: dict[str, Any]) -> None:
             folder.write_bytes("started", b"")
             time.sleep(config["sleep"])
             misbehave(config, iteration, rank, folder)
+            with interruption.aside():
+                interruption.beat()
+                misbehave(config, iteration, rank, folder, ("hang_aside",))
             decision = interruption.after(iteration)
             record = {"iteration": iteration, "iterations": config["iterations"], "workers": world}
             report_metrics({"kind": "train", **record, "loss": loss.item()})
@@ -89,19 +94,26 @@ def batch(iteration: int, rank: int = 0, world: int = 1) -> torch.Tensor:
     return rows.chunk(world)[rank]
 
 
-def misbehave(config: dict[str, Any], iteration: int, rank: int, folder: RunFolder) -> None:
+def misbehave(
+    config: dict[str, Any],
+    iteration: int,
+    rank: int,
+    folder: RunFolder,
+    ways: Sequence[str] = ("die", "terminate", "hang"),
+) -> None:
     """Fail on worker 1 as configured; what happens once leaves a file in the run folder."""
     if rank != 1:
         return
     if iteration == config["fail_at"]:
         raise {"ValueError": ValueError, "RuntimeError": RuntimeError}[config["error"]]("the toy broke on purpose")
-    for way, signal_number in (("die", signal.SIGKILL), ("terminate", signal.SIGTERM), ("hang", None)):
+    signals = {"die": signal.SIGKILL, "terminate": signal.SIGTERM}
+    for way in ways:
         if iteration == config[f"{way}_once_at"] and not folder.exists(way):
             folder.write_bytes(way, b"")
-            if signal_number is None:
-                hang()
+            if way in signals:
+                os.kill(os.getpid(), signals[way])
             else:
-                os.kill(os.getpid(), signal_number)
+                hang()
 
 
 def hang() -> None:
