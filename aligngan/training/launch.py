@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from aligngan.config import Config, dump
-from aligngan.training.loop import train_on_worker
 from aligngan.training.resume import CONFIG_FILE
 from aligngan.training.summary import finish, print_summary
 from cluster.connection import connect
@@ -77,7 +77,7 @@ def make_data(config: Config) -> None:
 def train(config: Config, folder: RunFolder, on_report: Callable[[Record], None]) -> None:
     """Train on the connected cluster, in a folder that was claimed; what it raises is that of `cluster.trainer.fit`."""
     fit(
-        train_on_worker,
+        _train_on_worker,
         {"config": config.model_dump(mode="json"), "folder": folder.location},
         run=config.run,
         checkpoint=config.checkpoint,
@@ -85,6 +85,13 @@ def train(config: Config, folder: RunFolder, on_report: Callable[[Record], None]
         on_report=on_report,
         counts=worker_counts(config),
     )
+
+
+def _train_on_worker(task: dict[str, Any]) -> None:
+    # Networks and loaders take seconds to import, and only workers need them.
+    from aligngan.training.loop import train_on_worker
+
+    train_on_worker(task)
 
 
 def worker_counts(config: Config) -> list[int]:

@@ -39,6 +39,16 @@ def test_neither_ray_nor_torch_is_imported_before_a_training_starts(argument: st
     assert done.returncode == 0, done.stderr
 
 
+def test_what_only_workers_need_is_not_imported_where_a_training_is_started() -> None:
+    program = (
+        "import sys; import aligngan.training.launch\n"
+        "loaded = {'torchvision', 'torch._dynamo'} & set(sys.modules)\n"
+        "sys.exit(f'imported {loaded}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_shows_how_to_train_resume_and_submit() -> None:
     text = command("--help").stdout
     for example in ("--preset paper data.root=", "--resume runs/NAME", "ray job submit -- python -m aligngan.train"):
