@@ -8,10 +8,10 @@ from typing import Any
 import ray.train
 from ray.train.collective import broadcast_from_rank_zero
 
-from cluster.checkpoints import MANIFEST, READ_SECONDS, checkpoint_name, read_manifest, verify_checkpoint
+from cluster.checkpoints import MANIFEST, checkpoint_name, read_manifest, verify_checkpoint
 from cluster.errors import ClusterError, DamagedCheckpoint
 from cluster.folder import RunFolder
-from cluster.patience import patiently
+from cluster.patience import READ_SECONDS, patiently
 
 
 class NoSuchScore(ClusterError):

@@ -23,11 +23,9 @@ from ray.train.collective import broadcast_from_rank_zero
 
 from cluster.errors import DamagedCheckpoint, StorageFull
 from cluster.folder import RunFolder
-from cluster.patience import is_full, patiently
+from cluster.patience import READ_SECONDS, is_full, patiently
 from cluster.scratch import scratch_folder
 
-READ_SECONDS = 120.0
-"""How long a storage that does not answer is tried again where workers wait for it."""
 STATE = "state.pt"
 MANIFEST = "manifest.json"
 SNAPSHOT = "checkpoint_manager_snapshot.json"

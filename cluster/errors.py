@@ -15,6 +15,10 @@ class RunExists(ClusterError):
     """A new run would be mixed with another one in the same folder."""
 
 
+class RunInUse(ClusterError):
+    """Another command trains in the folder."""
+
+
 class StorageUnreachable(ClusterError, OSError):
     """A run folder that cannot be reached or made from this machine."""
 

@@ -12,6 +12,8 @@ FINAL = FULL | {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
 }  # fmt: skip
 """Numbers of errors that trying again does not mend."""
+READ_SECONDS = 120.0
+"""How long storage that does not answer is tried again where all wait for it."""
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
 
 FINAL_WORDS = (

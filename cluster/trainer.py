@@ -19,7 +19,7 @@ from ray.train.v2.api.config import LoggingConfig
 
 from cluster.backend import ProcessGroupConfig
 from cluster.board import Board
-from cluster.checkpoints import READ_SECONDS, repair_index
+from cluster.checkpoints import repair_index
 from cluster.config import CheckpointSettings, RunSettings
 from cluster.connection import environment, has_room, place, worker_threads
 from cluster.elastic import SavingElasticPolicy
@@ -28,7 +28,7 @@ from cluster.failures import NoRetryOfErrorsInCode, explain, is_start_up_failure
 from cluster.folder import RunFolder, reaching
 from cluster.interruption import PROGRESS, Preempted
 from cluster.metrics_run import publishing
-from cluster.patience import is_final, patiently
+from cluster.patience import READ_SECONDS, is_final, patiently
 from cluster.progress import MetricsFile, Record, following, metrics_file, parse_lines
 from cluster.stopping import StoppableTrainer
 

@@ -18,6 +18,7 @@ import yaml
 from aligngan.config import Config, ConfigError, dump, validate
 from cluster.config import RunSettings
 from cluster.folder import RunFolder, run_folder
+from cluster.patience import READ_SECONDS, patiently
 from tune.points import Point
 from tune.settings import SweepSettings, parse_settings, varied
 
@@ -97,7 +98,7 @@ class SweepFolder:
 
     def is_finished(self, name: str) -> bool:
         """Return whether a trial was trained to its end, whatever the list of trials says."""
-        return self.run(name).exists(SCORES_FILE)
+        return patiently(lambda: self.run(name).exists(SCORES_FILE), READ_SECONDS, f"looking for {name}")
 
     def is_over(self, name: str) -> bool:
         """Return whether a trial was trained to its end or stopped early for good, so that a resume leaves it alone."""
@@ -109,4 +110,5 @@ class SweepFolder:
         trial = self.trials.setdefault(point.name, Trial(point.name, dict(point.values), point.reference))
         for name, value in {"message": None, "iteration": None, **changes}.items():
             setattr(trial, name, value)
-        self.folder.write_json(TRIALS_FILE, [asdict(trial) for trial in self.trials.values()])
+        trees = [asdict(trial) for trial in self.trials.values()]
+        patiently(lambda: self.folder.write_json(TRIALS_FILE, trees), READ_SECONDS, f"writing {TRIALS_FILE}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligngan.config import Config, ConfigError, preset_names
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, RunInUse
 from tune.checks import checked_points
 from tune.plan import cost, finished_run, seconds_per_iteration, standing, trial_lines
 from tune.points import Point
@@ -134,6 +134,7 @@ def _start(
     points: Sequence[Point],
 ) -> int:
     from aligngan.training.launch import located
+    from cluster.lock import locked
     from tune.folder import SweepFolder
     from tune.running import run_sweep
 
@@ -144,9 +145,14 @@ def _start(
             print(f"refused before anything started:\n{error}", file=sys.stderr)
             return 2
     base = located(base, sweep.folder)
-    sweep.write(settings, base)
-    print(f"sweep folder: {sweep.folder.location}", flush=True)
-    status = run_sweep(sweep, settings, base, points)
+    try:
+        with locked(sweep.folder):
+            sweep.write(settings, base)
+            print(f"sweep folder: {sweep.folder.location}", flush=True)
+            status = run_sweep(sweep, settings, base, points)
+    except RunInUse as error:
+        print(f"refused before anything started:\n{error}", file=sys.stderr)
+        return 2
     if status < 2:
         from tune.report import write
 

@@ -6,7 +6,7 @@ from typing import Any
 import ray.tune
 
 from aligngan.config import Config
-from aligngan.training.launch import claim, train
+from aligngan.training.launch import claimed, train
 from aligngan.training.summary import finish
 from cluster.board import Board
 from cluster.checkpoints import newest_checkpoint, read_manifest
@@ -54,14 +54,14 @@ def run_trial(config: dict[str, Any], sweep: str, threads: str | None) -> None:
             reporter.replay(run, read_manifest(run, checkpoint)["iteration"])
         reporter.post(state="queued")
         wait_for_room(trial_config.run)
-        trial_config, run, _ = claim(trial_config)
-        reporter.post(state="starting")
-        try:
-            train(trial_config, run, reporter)
-        except Interrupted:
-            # The sweep was asked to stop, and waits no longer for this trial than for its checkpoint.
-            return
-        finish(run, trial_config.train.iterations)
+        with claimed(trial_config) as (trial_config, run, _):
+            reporter.post(state="starting")
+            try:
+                train(trial_config, run, reporter)
+            except Interrupted:
+                # The sweep was asked to stop, and waits no longer for this trial than for its checkpoint.
+                return
+            finish(run, trial_config.train.iterations)
 
 
 def listed(point: Point) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from aligngan.methods.method import Method
 from aligngan.scores import score_dataset
 from aligngan.sheets import to_png
 from aligngan.showcase import show_ranking, show_translation
-from cluster.checkpoints import READ_SECONDS
 from cluster.folder import RunFolder
 from cluster.metrics_publish import Meter
-from cluster.patience import patiently
+from cluster.patience import READ_SECONDS, patiently
 from loaders.dataset import Dataset
 
 REPORTED = ("R1", "R10", "R20", "mAP")

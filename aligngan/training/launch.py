@@ -1,7 +1,8 @@
 """From a checked configuration to a finished run: what happens on the machine where the command was typed."""
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aligngan.training.summary import finish, print_summary
 from cluster.connection import connect
 from cluster.errors import ClusterError, Interrupted
 from cluster.folder import RunFolder, reaching, run_folder
+from cluster.lock import locked
 from cluster.progress import Record, show_progress
 from cluster.trainer import fit
 from loaders.dataset import DatasetError
@@ -31,40 +33,44 @@ def launch(config: Config) -> int:
         The command's exit status: 0 done, 1 failed (the reason is printed), 130 by Ctrl-C, 143 by SIGTERM.
     """
     try:
-        config, folder, resuming = claim(config)
-        print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
-        try:
-            make_data(config)
-            with connect(config.run), show_progress() as on_report:
-                train(config, folder, on_report)
-        except KeyboardInterrupt as interrupted:
-            what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
-            print(f"{what}; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
-            return interrupted.status if isinstance(interrupted, Interrupted) else 130
+        with claimed(config) as (config, folder, resuming):
+            print(f"run folder: {folder.location}{' (resumed)' if resuming else ''}", flush=True)
+            try:
+                make_data(config)
+                with connect(config.run), show_progress() as on_report:
+                    train(config, folder, on_report)
+            except KeyboardInterrupt as interrupted:
+                what = interrupted if isinstance(interrupted, Interrupted) else "interrupted"
+                print(f"{what}; continue with: python -m aligngan.train --resume {folder.location}", file=sys.stderr)
+                return interrupted.status if isinstance(interrupted, Interrupted) else 130
+            print_summary(finish(folder, config.train.iterations), folder)
     except EXPECTED as error:
         print(f"training failed: {error}", file=sys.stderr)
         return 1
-    print_summary(finish(folder, config.train.iterations), folder)
     return 0
 
 
-def claim(config: Config) -> tuple[Config, RunFolder, bool]:
-    """Make the run folder that a configuration names, and write the configuration to it.
+@contextlib.contextmanager
+def claimed(config: Config) -> Iterator[tuple[Config, RunFolder, bool]]:
+    """Make the run folder that a configuration names, keep others out of it and write the configuration to it.
 
-    Returns:
+    Yields:
         the configuration with paths that mean the same on every worker, the folder, and whether it holds a run that
         is to be resumed.
 
     Raises:
         RunExists: where it holds a run that is not to be resumed.
+        RunInUse: where another command trains in it.
         StorageUnreachable: where it cannot be written.
     """
     folder = run_folder(config.run, f"{config.method}-{config.data.name}")
     resuming = folder.claim(config.run.if_exists)
     config = located(config, folder)
-    with reaching(folder.location):
-        folder.write_bytes(CONFIG_FILE, dump(config).encode())
-    return config, folder, resuming
+    with contextlib.ExitStack() as stack:
+        with reaching(folder.location):
+            stack.enter_context(locked(folder))
+            folder.write_bytes(CONFIG_FILE, dump(config).encode())
+        yield config, folder, resuming
 
 
 def make_data(config: Config) -> None:

@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from aligngan.config import resolve
+from cluster.folder import RunFolder
+from cluster.lock import locked
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +67,17 @@ def test_a_refusal_exits_with_2_and_names_the_key() -> None:
     done = command("loss.lamda_cyc=1")
     assert done.returncode == 2
     assert "did you mean loss.lambda_cyc?" in done.stderr
+
+
+def test_a_run_that_another_command_trains_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    before = "method: aligngan\n"
+    (tmp_path / "mine" / "config.yaml").write_text(before, encoding="utf-8")
+    with locked(RunFolder(str(tmp_path / "mine"))):
+        done = command(f"run.storage={tmp_path}", "run.name=mine", "run.if_exists=resume")
+    assert done.returncode == 1
+    assert "mine is trained by another command" in done.stderr
+    assert (tmp_path / "mine" / "config.yaml").read_text(encoding="utf-8") == before
 
 
 def test_resuming_what_is_no_run_is_refused(tmp_path: Path) -> None:

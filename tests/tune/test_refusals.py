@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from aligngan.config import ConfigError, resolve
+from cluster.folder import RunFolder
+from cluster.lock import locked
 from tune.checks import checked_points
 from tune.plan import cost
 from tune.points import listed_points
@@ -156,3 +158,16 @@ def test_a_place_for_sweeps_that_cannot_be_reached_is_named_without_a_traceback(
     assert done.returncode == 2
     assert "cannot be reached: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_that_another_command_runs_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    tree = yaml.safe_dump(
+        {"sweep": read_space("demo").model_dump(mode="json"), "config": resolve("demo").model_dump(mode="json")}
+    )
+    (tmp_path / "mine" / "sweep.yaml").write_text(tree, encoding="utf-8")
+    with locked(RunFolder(str(tmp_path / "mine"))):
+        done = command("--resume", str(tmp_path / "mine"))
+    assert done.returncode == 2
+    assert "mine is trained by another command" in done.stderr
+    assert (tmp_path / "mine" / "sweep.yaml").read_text(encoding="utf-8") == tree
