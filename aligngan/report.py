@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     step = steps(Console(stderr=True))
     try:
         left_out = build(arguments.runs, arguments.out, step, arguments.data, pictures=not arguments.no_pictures)
-    except (NotARun, FolderInUse, ClusterError) as error:
+    except (NotARun, FolderInUse, ClusterError, OSError) as error:
         print(f"refused, nothing was written:\n{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from typing import Any
 import ray.train
 from ray.train.collective import broadcast_from_rank_zero
 
-from cluster.checkpoints import MANIFEST, checkpoint_name, read_manifest, verify_checkpoint
+from cluster.checkpoints import MANIFEST, checkpoint_name, read_manifest, verify_checkpoint, wait_until_whole
 from cluster.errors import ClusterError, DamagedCheckpoint
 from cluster.folder import RunFolder
 from cluster.patience import READ_SECONDS, patiently
@@ -70,17 +70,23 @@ def best_checkpoint(folder: RunFolder) -> str | None:
     return None
 
 
-def keep_best(folder: RunFolder, iteration: int, score: Mapping[str, float] | None = None) -> None:
-    """Copy the whole checkpoint of an iteration to be the best one, then delete the one that was.
+def keep_best(folder: RunFolder, iteration: int, score: Mapping[str, float], patience: float = 600) -> None:
+    """Copy the checkpoint of an iteration to be the best one, then delete the one that was; rank 0 calls it.
 
     Args:
         folder: the run's folder.
-        iteration: that of the checkpoint.
-        score: what it is the best by, as `Best.improves` gives it, where the checkpoint was made without it.
+        iteration: that of the checkpoint, which may still be on its way to the storage.
+        score: what it is the best by, as `Best.improves` gives it.
+        patience: seconds that it may take to arrive, and that storage which does not answer is tried again.
     """
+    wait_until_whole(folder, checkpoint_name(iteration), patience)
+    patiently(lambda: _copy(folder, iteration, score), patience, f"keeping {best_name(iteration)}")
+
+
+def _copy(folder: RunFolder, iteration: int, score: Mapping[str, float]) -> None:
     source, best = checkpoint_name(iteration), best_name(iteration)
     manifest = read_manifest(folder, source)
-    manifest["metrics"] |= score or {}
+    manifest["metrics"] |= score
     folder.delete(best)
     for file in manifest["files"]:
         folder.copy(f"{source}/{file}", f"{best}/{file}")

@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +42,9 @@ def checkpoint_name(iteration: int) -> str:
 def report_checkpoint(
     state: Mapping[str, Any],
     iteration: int,
-    metrics: Mapping[str, Any] | None = None,
     *,
     patience: float = 600,
     wait: bool = False,
-    then: Callable[[RunFolder, int], None] | None = None,
 ) -> None:
     """Save a state as the checkpoint of an iteration; every worker must call it, rank 0 writes.
 
@@ -56,22 +54,20 @@ def report_checkpoint(
     Args:
         state: nested dictionaries of tensors and plain values, loadable with `weights_only`.
         iteration: iterations done.
-        metrics: numbers to be kept with the checkpoint.
         patience: seconds that a storage which cannot be reached is tried again.
         wait: return on rank 0 only when it and those before it are whole in the run folder.
-        then: called on rank 0 with the run folder and the iteration once the checkpoint is whole.
 
     Raises:
         StorageFull: where the local disk has no room for the state.
     """
-    record = {"kind": "checkpoint", "iteration": iteration, **(metrics or {})}
+    record = {"kind": "checkpoint", "iteration": iteration}
     context = ray.train.get_context()
     local, upload = None, None
     if context.get_world_rank() == 0:
         directory = _save_locally(state, iteration)
         storage = context.get_storage()
         folder = RunFolder.on(storage.storage_filesystem, storage.experiment_fs_path)
-        local, upload = Checkpoint.from_directory(directory), partial(_upload, folder, record, patience, then)
+        local, upload = Checkpoint.from_directory(directory), partial(_upload, folder, record, patience)
     ray.train.report(
         record,
         checkpoint=local,
@@ -97,6 +93,15 @@ def write_checkpoint(folder: RunFolder, name: str, source: Path, record: Mapping
             "write_seconds": round(time.monotonic() - began, 3),
         },
     )
+
+
+def wait_until_whole(folder: RunFolder, name: str, seconds: float) -> None:
+    """Wait until a checkpoint that is being uploaded is whole; raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not patiently(lambda: folder.exists(f"{name}/{MANIFEST}"), seconds, f"looking for {name}"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} is not whole after {seconds:g} s in {folder.location}")
+        time.sleep(0.1)
 
 
 def checkpoint_names(folder: RunFolder) -> list[str]:
@@ -208,19 +213,15 @@ def _upload(
     folder: RunFolder,
     record: Mapping[str, Any],
     patience: float,
-    then: Callable[[RunFolder, int], None] | None,
     checkpoint: Checkpoint,
     name: str,
 ) -> Checkpoint:
     def write() -> None:
         write_checkpoint(folder, name, Path(checkpoint.path), record)
-        if then is not None:
-            then(folder, record["iteration"])
 
     try:
         patiently(write, patience, f"writing {name} to {folder.location}")
     except OSError as error:
-        shutil.rmtree(checkpoint.path, ignore_errors=True)
         if not is_full(error):
             raise
         raise StorageFull(_full(folder, name, error)) from None

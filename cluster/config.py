@@ -20,6 +20,8 @@ class RunSettings(BaseModel, extra="forbid", frozen=True, use_attribute_docstrin
     """CPUs that Ray reserves for each worker."""
     gpu: Literal["auto", "yes", "no"] = "auto"
     """A GPU for each worker, or none; `auto` takes what the cluster has, shared where workers outnumber GPUs."""
+    autoscaler: bool = False
+    """Whether an autoscaler adds nodes: workers that do not fit are asked for, and `start_timeout` is waited thrice."""
     max_failures: int = Field(default=3, ge=0)
     """Times that lost workers are replaced, resuming from the newest checkpoint; errors in the code are not retried."""
     grow_every: float = Field(default=60, gt=0)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import ray
-from ray.autoscaler.v2.utils import is_autoscaler_v2
 
 from cluster.config import RunSettings
 from cluster.errors import ClusterError, NotEnoughResources
@@ -81,25 +80,20 @@ def place(run: RunSettings) -> Placement:
     """Return what each worker gets of the connected cluster.
 
     Raises:
-        NotEnoughResources: where the workers do not fit and no autoscaler adds nodes. Ray would wait for ever.
+        NotEnoughResources: where the workers do not fit, unless `run.autoscaler` is set. Ray would wait for ever.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
-    grows = can_grow()
-    placement = share_gpus(run, gpus, grows)
+    placement = share_gpus(run, gpus)
     fitting = sum(_fitting(node, placement) for node in nodes)
-    if fitting < run.min_workers and not grows:
+    if fitting < run.min_workers and not run.autoscaler:
         raise NotEnoughResources(
             f"{run.min_workers} workers with {_words(placement.resources)} each do not fit: the cluster has "
             + "; ".join(_words({key: node.get(key, 0) for key in ("CPU", "GPU")}) for node in nodes)
-            + f", room for {fitting}. Set run.workers, run.cpus_per_worker or run.gpu, or join a larger cluster."
+            + f", room for {fitting}. Set run.workers, run.cpus_per_worker or run.gpu, or join a larger cluster; where "
+            "an autoscaler adds nodes, set run.autoscaler=true."
         )
     return placement
-
-
-def can_grow() -> bool:
-    """Return whether an autoscaler may add nodes to the connected cluster: version 2, as KubeRay and `ray up` have."""
-    return is_autoscaler_v2(fetch_from_server=True)
 
 
 def has_room(run: RunSettings, placement: Placement) -> bool:
@@ -108,15 +102,15 @@ def has_room(run: RunSettings, placement: Placement) -> bool:
     return sum(_fitting(node, placement) for node in nodes) >= run.min_workers
 
 
-def share_gpus(run: RunSettings, gpus: float, grows: bool = False) -> Placement:
-    """Return what each worker gets of a cluster with so many GPUs, to which an autoscaler may add others."""
-    if run.gpu == "auto" and gpus < 1 and grows:
+def share_gpus(run: RunSettings, gpus: float) -> Placement:
+    """Return what each worker gets of a cluster with so many GPUs."""
+    if run.gpu == "auto" and gpus < 1 and run.autoscaler:
         raise NotEnoughResources(
-            "run.gpu=auto: the cluster has no GPU now, and an autoscaler may bring some; set run.gpu=yes or run.gpu=no"
+            "run.gpu=auto: the cluster has no GPU now, and the autoscaler may bring some; set run.gpu=yes or run.gpu=no"
         )
     if run.gpu == "no" or (run.gpu == "auto" and gpus < 1):
         return Placement(run.cpus_per_worker, 0, "gloo")
-    if run.gpu == "yes" or gpus >= run.min_workers or grows:
+    if run.gpu == "yes" or gpus >= run.min_workers or run.autoscaler:
         return Placement(run.cpus_per_worker, 1, "nccl")
     # NCCL refuses two workers on one GPU; gloo does not.
     logger.warning("%d workers share %d GPU(s); run.workers=%d would be faster", run.max_workers, gpus, gpus)

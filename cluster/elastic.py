@@ -1,6 +1,7 @@
 """Runs that go on with fewer workers and grow back: Ray Train's elastic scaling without its loss of work."""
 
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,6 +12,7 @@ from ray.train.v2._internal.execution.scaling_policy import NoopDecision, Resize
 from ray.train.v2._internal.execution.scaling_policy.elastic import ElasticScalingPolicy
 
 from cluster.board import Board
+from cluster.errors import NotEnoughResources
 from cluster.interruption import REQUEST, RESIZE
 
 CONNECT_SECONDS = 2.0
@@ -26,30 +28,40 @@ class SavingElasticPolicy(ElasticScalingPolicy):
         scaling_config: its `num_workers` is a pair.
         counts: numbers of workers that can train, at least the smallest of the pair among them.
         board: where the workers are asked.
+        patience: seconds that a start waits for the smallest number of workers.
     """
 
-    def __init__(self, scaling_config: ScalingConfig, counts: Sequence[int], board: Board) -> None:
+    def __init__(self, scaling_config: ScalingConfig, counts: Sequence[int], board: Board, patience: float) -> None:
         super().__init__(scaling_config)
-        self._counts, self._board = sorted(counts), board
-        self._asked = False
+        self._counts, self._board, self._patience = sorted(counts), board, patience
+        self._waits_since: float | None = None
 
     def make_decision_for_non_running_worker_group(self) -> ScalingDecision:
-        """Start as many workers as there is room for."""
-        self._asked = False
-        return super().make_decision_for_non_running_worker_group()
+        """Start as many workers as there is room for; raises NotEnoughResources where there is none for too long."""
+        decision = super().make_decision_for_non_running_worker_group()
+        if isinstance(decision, ResizeDecision):
+            self._waits_since = None
+        elif self._waits_since is None:
+            self._waits_since = time.monotonic()
+        elif time.monotonic() - self._waits_since > self._patience:
+            raise NotEnoughResources(
+                f"no room for {self._counts[0]} workers in {self._patience:g} s: the nodes are too few, too small or "
+                "in use; set run.workers or run.start_timeout"
+            )
+        return decision
 
     def make_decision_for_running_worker_group(
         self, worker_group_state: Any, worker_group_status: Any
     ) -> ScalingDecision:
-        """Ask the workers, once, to leave where more of them could train.
+        """Ask the workers to leave where more of them could train.
 
         However long they take, an evaluation for instance, they are left to it; the watchdog sees to those that hang.
+        Workers that were still starting take the question for the one that they come from, so it is put again.
         """
         decision = super().make_decision_for_running_worker_group(worker_group_state, worker_group_status)
         if not isinstance(decision, ResizeDecision):
             return decision
-        if not self._asked:
-            self._asked = True
+        if self._board.read(REQUEST) is None:
             self._board.post(REQUEST, RESIZE)
         return NoopDecision()
 

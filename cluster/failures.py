@@ -6,7 +6,7 @@ import ray.train
 import torch
 
 from cluster.errors import ClusterError, WorkerError, first_line
-from cluster.patience import is_final
+from cluster.patience import is_final, is_full
 
 ERRORS_IN_CODE = (
     ClusterError, ValueError, TypeError, LookupError, ArithmeticError, AssertionError, AttributeError, NameError,
@@ -27,6 +27,8 @@ class NoRetryOfErrorsInCode(ray.train.UserCallback):
 
 def may_pass(error: Exception) -> bool:
     """Return whether new workers could get past an exception: a lost peer can be replaced, storage can come back."""
+    if isinstance(error, OSError) and is_full(error):
+        return False
     for storage in (error, error.__cause__):
         if isinstance(storage, OSError) and not is_final(storage):
             return True

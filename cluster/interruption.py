@@ -65,6 +65,8 @@ class Decision:
     """Report a checkpoint now and wait until it is whole."""
     leaves: bool
     """Then call `Interruption.leave`."""
+    noticed: bool
+    """The group will have to leave some time: what is saved now should be whole before anything that takes long."""
 
 
 class Interruption:
@@ -122,7 +124,7 @@ class Interruption:
         noticed, leaves, self._stops, self._resizes = self._agree()
         saves = leaves or (noticed and not self._saved)
         self._saved = self._saved or saves
-        return Decision(saves, leaves)
+        return Decision(saves, leaves, noticed)
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

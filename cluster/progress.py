@@ -156,23 +156,29 @@ def metrics_file(folder: RunFolder) -> Iterator[Path]:
 @contextlib.contextmanager
 def following(path: Path, on_report: Callable[[Record], None]) -> Iterator[None]:
     """Call `on_report` in a thread with every record that is appended to a file from now on."""
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        rest = b""
+    position, rest, away = path.stat().st_size, b"", False
 
-        def read_on() -> None:
-            nonlocal rest
-            try:
-                rest += file.read()
-            except OSError as error:  # it goes on where it was when the storage is back
-                logger.warning("could not read %s: %s", path, error)
-                return
-            for record in parse_lines(rest):
-                on_report(record)
-            rest = rest[rest.rfind(b"\n") + 1 :]
+    def read_on() -> None:
+        nonlocal position, rest, away
+        try:
+            # Opened each time: what was opened before a network file system was away may never read again.
+            with path.open("rb") as file:
+                file.seek(position)
+                new = file.read()
+        except OSError as error:
+            if not away:
+                logger.warning("could not read %s: %s; going on when it is back", path, error)
+            away = True
+            return
+        away = False
+        position += len(new)
+        rest += new
+        for record in parse_lines(rest):
+            on_report(record)
+        rest = rest[rest.rfind(b"\n") + 1 :]
 
-        with repeatedly(FOLLOW_SECONDS, read_on):
-            yield
+    with repeatedly(FOLLOW_SECONDS, read_on):
+        yield
 
 
 @contextlib.contextmanager

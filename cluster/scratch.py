@@ -30,9 +30,10 @@ def scratch_folder() -> Path:
                 os.close(lock)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        with contextlib.suppress(OSError):
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody takes this folder for one that is left
             fcntl.flock(lock, fcntl.LOCK_EX)  # held until the process ends
-            if (folder / LOCK).exists():  # it was not taken for one that is left
-                atexit.register(shutil.rmtree, folder, ignore_errors=True)
-                return folder
+        if (folder / LOCK).exists():  # else another process was tidy in between, and the folder is gone
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+        os.close(lock)

@@ -130,7 +130,7 @@ def fit(
             )
             if run.elastic:
                 sizes = range(run.min_workers, run.max_workers + 1) if counts is None else counts
-                trainer.scaling_policy = SavingElasticPolicy(scaling, sizes, board)
+                trainer.scaling_policy = SavingElasticPolicy(scaling, sizes, board, START_ATTEMPTS * run.start_timeout)
             try:
                 with trainer.stopping_on_signals(board, run.stop_timeout):
                     result = trainer.fit()

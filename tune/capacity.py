@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import ray
 
 from cluster.config import RunSettings
-from cluster.connection import Placement, can_grow, has_room, place
+from cluster.connection import Placement, has_room, place
 from cluster.errors import NotEnoughResources
 
 DRIVER = "train_driver"
@@ -42,10 +42,10 @@ def capacity(run: RunSettings, concurrent: int | None) -> Capacity:
         concurrent: at most so many; None takes all that have room.
 
     Raises:
-        NotEnoughResources: where not even one trial fits, or more are asked for than fit, and no autoscaler adds nodes.
+        NotEnoughResources: where not even one trial fits, or fewer than are asked for, unless `run.autoscaler` is set.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return divided(nodes, place(run), run.min_workers, concurrent, can_grow())
+    return divided(nodes, place(run), run.min_workers, concurrent, run.autoscaler)
 
 
 def divided(

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         write(arguments.sweep, arguments.out)
-    except (ConfigError, FolderInUse, ClusterError) as error:
+    except (ConfigError, FolderInUse, ClusterError, OSError) as error:
         print(f"refused, nothing was written:\n{error}", file=sys.stderr)
         return 2
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligngan.config import Config, ConfigError, preset_names
-from cluster.errors import ClusterError, RunInUse
+from cluster.errors import ClusterError
 from tune.checks import checked_points
 from tune.plan import cost, finished_run, seconds_per_iteration, standing, trial_lines
 from tune.points import Point
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         points = checked_points(settings, base)
         like = arguments.like or (finished_run(sweep) if sweep else None)
         seconds = seconds_per_iteration(like) if like else None
-    except (ConfigError, ClusterError) as error:
+    except (ConfigError, ClusterError, OSError) as error:
         print(f"refused before anything started:\n{error}", file=sys.stderr)
         return 2
     if sweep is not None:
@@ -138,21 +138,21 @@ def _start(
     from tune.folder import SweepFolder
     from tune.running import run_sweep
 
-    if sweep is None:
-        try:
-            sweep = SweepFolder.new(base.run, Path(arguments.space or "demo").stem)
-        except ClusterError as error:
-            print(f"refused before anything started:\n{error}", file=sys.stderr)
-            return 2
-    base = located(base, sweep.folder)
     try:
+        goes_on = sweep is not None
+        sweep = sweep or SweepFolder.new(base.run, Path(arguments.space or "demo").stem)
+        base = located(base, sweep.folder)
         with locked(sweep.folder):
+            if goes_on:  # with what another command wrote down while this one waited
+                sweep = SweepFolder.of(sweep.folder.location)
             sweep.write(settings, base)
             print(f"sweep folder: {sweep.folder.location}", flush=True)
             status = run_sweep(sweep, settings, base, points)
-    except RunInUse as error:
+    except (ClusterError, OSError) as error:
         print(f"refused before anything started:\n{error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # while another command was waited for
+        return 130
     if status < 2:
         from tune.report import write
 

@@ -46,49 +46,51 @@ class Evaluation:
 
     def is_due(self, iteration: int) -> bool:
         """Whether an evaluation belongs after this many iterations."""
+        if iteration == 0:
+            return self._config.evaluation.before_training
         every = self._config.evaluation.every
-        return iteration == self._config.train.iterations or (every > 0 and iteration > 0 and iteration % every == 0)
+        return iteration == self._config.train.iterations or (every > 0 and iteration % every == 0)
 
     def is_missing(self, iteration: int) -> bool:
-        """Whether the run folder lacks the evaluation of an iteration; every worker must call it."""
-        missing = self._rank == 0 and not self._folder.exists(_scores_file(iteration))
-        return broadcast_from_rank_zero(missing)
+        """Whether an evaluation that is due is not in the run folder; every worker must call it."""
+        if not self.is_due(iteration):
+            return False
+        file = _scores_file(iteration)
+        there = self._rank != 0 or patiently(lambda: self._folder.exists(file), READ_SECONDS, f"looking for {file}")
+        return not broadcast_from_rank_zero(there)
 
-    def run(self, iteration: int, alive: Callable[[], None] = lambda: None) -> dict[str, Any]:
-        """Score all searches; every worker must call it. Rank 0 writes `evaluations/<iteration>*`.
+    def features(self, alive: Callable[[], None]) -> Tensor:
+        """Return the features of all test pictures; every worker must call it.
 
         Args:
-            iteration: iterations done.
             alive: called after every batch of pictures.
-
-        Returns:
-            a flat record of Rank-1, 10 and 20 and mAP of each search in percent, named like `all-single R1`.
         """
-        config = self._config
-        features = extract_features(
+        return extract_features(
             self._inference.features,
             self._dataset.test,
             partial(self._counted, alive),
             networks=self._method.networks,
             device=self._device,
-            flip=config.evaluation.flip,
+            flip=self._config.evaluation.flip,
         )
-        scores = score_dataset(self._dataset, features, config.evaluation, config.method, iteration=iteration)
-        if self._rank == 0:
-            self._write(iteration, scores, features)
-        record: dict[str, Any] = {"kind": "evaluation", "iteration": iteration, "iterations": config.train.iterations}
+
+    def scores(self, iteration: int, features: Tensor) -> dict[str, Any]:
+        """Return the scores of all searches."""
+        config = self._config
+        return score_dataset(self._dataset, features, config.evaluation, config.method, iteration=iteration)
+
+    def record(self, scores: dict[str, Any]) -> dict[str, Any]:
+        """Return Rank-1, 10 and 20 and mAP of each search in percent as a flat record, named like `all-single R1`."""
+        iterations = self._config.train.iterations
+        record: dict[str, Any] = {"kind": "evaluation", "iteration": scores["iteration"], "iterations": iterations}
         for search in scores["searches"]:
             name = search.get("direction") or f"{search['mode']}-{search['shots']}"
             record |= {f"{name} {score}": round(search["mean"][score], 4) for score in REPORTED}
         return record
 
-    def _counted(self, alive: Callable[[], None], paths: list[str]) -> Iterator[Tensor]:
-        for images in self._inference.read(paths):
-            yield images
-            alive()
-            self._meter.count("training_evaluated_images", len(images))
-
-    def _write(self, iteration: int, scores: dict[str, Any], features: Tensor) -> None:
+    def write(self, scores: dict[str, Any], features: Tensor) -> None:
+        """Write scores and pictures to `evaluations/<iteration>*`; rank 0 calls it when all else is done."""
+        iteration = scores["iteration"]
         name = f"evaluations/{iteration:09d}"
         files = {f"{name}-ranking.png": to_png(show_ranking(self._dataset, features, self._inference.read))}
         if self._method.translates:
@@ -96,8 +98,15 @@ class Evaluation:
             files[f"{name}-translation.png"] = to_png(sheet)
         # Last, so that scores in the folder mean that their pictures are there too.
         files[_scores_file(iteration)] = json.dumps(scores, indent=1).encode()
+        patience = self._config.checkpoint.patience
         for file, content in files.items():
-            patiently(partial(self._folder.write_bytes, file, content), READ_SECONDS, f"writing {file}")
+            patiently(partial(self._folder.write_bytes, file, content), patience, f"writing {file}")
+
+    def _counted(self, alive: Callable[[], None], paths: list[str]) -> Iterator[Tensor]:
+        for images in self._inference.read(paths):
+            yield images
+            alive()
+            self._meter.count("training_evaluated_images", len(images))
 
 
 def _scores_file(iteration: int) -> str:

@@ -22,8 +22,8 @@ from loaders.storage import is_remote
 from loaders.synthetic import ensure
 from loaders.synthetic.terminal import progress_bar
 
-EXPECTED = (ClusterError, DatasetError)
-"""What ends a training with a message instead of a traceback."""
+EXPECTED = (ClusterError, DatasetError, OSError)
+"""What ends a training with a message instead of a traceback: OSError where storage was away for too long."""
 
 
 def launch(config: Config) -> int:
@@ -47,6 +47,8 @@ def launch(config: Config) -> int:
     except EXPECTED as error:
         print(f"training failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # while another command was waited for
+        return 130
     return 0
 
 

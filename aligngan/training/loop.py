@@ -5,6 +5,7 @@ from typing import Any
 
 import ray.train
 import ray.train.torch
+from ray.train.collective import barrier
 from torch import Tensor
 
 from aligngan.config import Config, validate
@@ -21,7 +22,6 @@ from cluster.folder import RunFolder
 from cluster.interruption import Interruption
 from cluster.metrics_clock import Stopwatch
 from cluster.metrics_publish import Meter
-from cluster.patience import patiently
 from cluster.progress import report_metrics
 from loaders.catalog import open_dataset
 
@@ -41,8 +41,6 @@ def train_on_worker(task: dict[str, Any]) -> None:
         if (checkpoint := load_newest_checkpoint(folder, device)) is not None:
             state.load_state_dict(checkpoint)
         evaluation = Evaluation(config, dataset, state.evaluated, device, folder, rank, meter)
-        if state.iteration == 0 and config.evaluation.before_training:
-            report_metrics(evaluation.run(0))
         with Batches(config, dataset, rank, world, device) as batches:
             try:
                 _train(config, state, batches, evaluation, folder, rank, Stopwatch(device), meter)
@@ -109,31 +107,34 @@ def _train(
         report_metrics({"kind": "workers", "iteration": state.iteration, "iterations": iterations, **shares})
     best = Best(folder, config.checkpoint.best)
 
-    def evaluate() -> dict[str, float] | None:
-        """Return the score by which the best checkpoint is chosen where it is higher than all before."""
+    def evaluate() -> None:
+        iteration = state.iteration
         stopwatch.lap("other")
         with interruption.aside():
-            record = evaluation.run(state.iteration, interruption.beat)
-        report_metrics(record)
+            features = evaluation.features(interruption.beat)
+        with interruption.aside():
+            scores = evaluation.scores(iteration, features)
+            record = evaluation.record(scores)
+            report_metrics(record)
+            better = best.improves(record) if iteration > 0 else None
+            if rank == 0:
+                if better is not None:
+                    keep_best(folder, iteration, better, patience)
+                evaluation.write(scores, features)
+            barrier()
         stopwatch.lap("evaluation")
         telemetry.restart_clock()
-        return best.improves(record)
 
-    def save(score: dict[str, float] | None, wait: bool) -> None:
+    def save(wait: bool) -> None:
         stopwatch.lap("other")
         with interruption.saving():
-            then = keep_best if score else None
-            report_checkpoint(state.state_dict(), state.iteration, score, patience=patience, wait=wait, then=then)
+            report_checkpoint(state.state_dict(), state.iteration, patience=patience, wait=wait)
         stopwatch.lap("checkpoint")
         telemetry.restart_clock()
 
-    def evaluate_what_is_saved() -> None:
-        if (score := evaluate()) and rank == 0:
-            patiently(lambda: keep_best(folder, state.iteration, score), patience, f"writing {folder.location}")
-
     with Interruption(config.run, state.iteration) as interruption:
-        if evaluation.is_due(state.iteration) and evaluation.is_missing(state.iteration):
-            evaluate_what_is_saved()
+        if evaluation.is_missing(state.iteration):
+            evaluate()
         while state.iteration < iterations:
             telemetry.add(state.iteration, *run_iteration(state, batches, rank, stopwatch))
             telemetry.add_loading(batches.ready, batches.decoded(state.iteration - 1))
@@ -142,19 +143,12 @@ def _train(
             if done or state.iteration % config.train.report_every == 0:
                 report_metrics(telemetry.report(state.iteration) | learning_rates(state))
             due = evaluation.is_due(state.iteration)
-            saves = done or state.iteration % config.checkpoint.every == 0
-            if notice.saves or saves or due:
+            if notice.saves or done or due or state.iteration % config.checkpoint.every == 0:
                 telemetry.check()
-            if notice.saves:
-                # At once, as time may be short; an evaluation for which there is none is done after a resume.
-                save(None, wait=True)
-                if notice.leaves:
-                    interruption.leave()
-                if due:
-                    evaluate_what_is_saved()
-            else:
-                # Before the checkpoint, so that a run which resumes from it has this evaluation behind it.
-                score = evaluate() if due else None
-                if saves or score:
-                    save(score, wait=False)
+                # Before an evaluation too, which takes long: what is lost in it, a resumed run finds missing.
+                save(wait=notice.noticed)
+            if notice.leaves:
+                interruption.leave()
+            if due:
+                evaluate()
     telemetry.check()

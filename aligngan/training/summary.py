@@ -6,6 +6,7 @@ from typing import Any
 from aligngan.tables import scores_text, search_name
 from cluster.checkpoints import checkpoint_digest, newest_checkpoint
 from cluster.folder import RunFolder
+from cluster.patience import READ_SECONDS, patiently
 
 PICTURES = ("ranking.png", "translation.png")
 
@@ -16,6 +17,22 @@ def finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
     The scores name the checkpoint that they were computed from, with its digest, and the untrained network's Rank-1
     where it was evaluated.
     """
+    return patiently(lambda: _finish(folder, iterations), READ_SECONDS, f"finishing {folder.location}")
+
+
+def print_summary(scores: dict[str, Any], folder: RunFolder) -> None:
+    """Print the table of scores, how far they are from chance and from the untrained network, and where things are."""
+    print(scores_text(scores))
+    for search in scores["searches"]:
+        untrained = search["untrained_R1"]
+        before = "" if untrained is None else f"; untrained network {untrained:.1f} %"
+        rank1, chance = search["mean"]["R1"], search["chance_R1"]
+        print(f"{search_name(search)}: Rank-1 {rank1:.1f} %; chance {chance:.1f} %{before}")
+    pictures = ", ".join(name for name in PICTURES if folder.exists(name))
+    print(f"run folder: {folder.location} (scores.json, {pictures})")
+
+
+def _finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
     scores = _evaluation(folder, iterations)
     assert scores is not None, "a finished training has evaluated its last iteration"
     checkpoint = newest_checkpoint(folder)
@@ -30,18 +47,6 @@ def finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
             folder.write_bytes(picture, folder.read_bytes(last))
     folder.write_bytes("scores.json", json.dumps(scores, indent=1).encode())
     return scores
-
-
-def print_summary(scores: dict[str, Any], folder: RunFolder) -> None:
-    """Print the table of scores, how far they are from chance and from the untrained network, and where things are."""
-    print(scores_text(scores))
-    for search in scores["searches"]:
-        untrained = search["untrained_R1"]
-        before = "" if untrained is None else f"; untrained network {untrained:.1f} %"
-        rank1, chance = search["mean"]["R1"], search["chance_R1"]
-        print(f"{search_name(search)}: Rank-1 {rank1:.1f} %; chance {chance:.1f} %{before}")
-    pictures = ", ".join(name for name in PICTURES if folder.exists(name))
-    print(f"run folder: {folder.location} (scores.json, {pictures})")
 
 
 def _evaluation(folder: RunFolder, iteration: int) -> dict[str, Any] | None:

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
     arguments.add_argument(
         "--cpus-per-worker", type=float, default=defaults.cpus_per_worker, help="run.cpus_per_worker (%(default)s)"
     )
+    arguments.add_argument("--autoscaler", action="store_true", help="run.autoscaler: nodes are added where they lack")
     arguments.add_argument("--gpu", choices=("auto", "yes", "no"), default=defaults.gpu, help="run.gpu (%(default)s)")
     return arguments
 
@@ -47,7 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     given = parser().parse_args(argv)
     run = RunSettings(
-        storage=given.storage, workers=given.workers, cpus_per_worker=given.cpus_per_worker, gpu=given.gpu
+        storage=given.storage,
+        workers=given.workers,
+        cpus_per_worker=given.cpus_per_worker,
+        autoscaler=given.autoscaler,
+        gpu=given.gpu,
     )
 
     from rich.console import Console

@@ -73,7 +73,7 @@ def autoscaled() -> Iterator[dict[str, str]]:
 def test_a_training_asks_the_autoscaler_for_nodes_that_are_not_there(
     autoscaled: dict[str, str], tmp_path: Path
 ) -> None:
-    status, out, err = finish(start([*toy(tmp_path, "grown"), "workers=2"], **autoscaled))
+    status, out, err = finish(start([*toy(tmp_path, "grown"), "workers=2", "autoscaler=true"], **autoscaled))
     assert status == 0, out + err
     assert "there are not enough nodes for 2 workers now" in err
     assert read_metrics(RunFolder(f"{tmp_path}/grown"))[-1]["iteration"] == 8
@@ -81,7 +81,16 @@ def test_a_training_asks_the_autoscaler_for_nodes_that_are_not_there(
 
 @pytest.mark.slow
 def test_the_doctor_says_that_nodes_would_have_to_come(autoscaled: dict[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "cluster.doctor", "--storage", str(tmp_path), "--workers=9", "--gpu=no"]
+    command = [
+        sys.executable,
+        "-m",
+        "cluster.doctor",
+        "--storage",
+        str(tmp_path),
+        "--workers=9",
+        "--gpu=no",
+        "--autoscaler",
+    ]
     status, out, err = finish(start(command, **autoscaled))
     assert status == 0, out + err
     assert "the workers do not fit now: a training asks the autoscaler" in " ".join(out.split())
@@ -91,16 +100,37 @@ def test_the_doctor_says_that_nodes_would_have_to_come(autoscaled: dict[str, str
 def test_what_the_autoscaler_does_not_bring_is_not_waited_for_without_end(
     autoscaled: dict[str, str], tmp_path: Path
 ) -> None:
-    status, out, err = finish(start([*toy(tmp_path, "large"), "workers=3", "start_timeout=5"], **autoscaled))
+    status, out, err = finish(
+        start([*toy(tmp_path, "large"), "workers=3", "start_timeout=5", "autoscaler=true"], **autoscaled)
+    )
     assert status == 1, out + err
-    assert "3 workers" in out + err
+    assert err.count("the workers did not start (attempt") == 2
+    assert "failed: " in err
+
+
+@pytest.mark.slow
+def test_without_being_told_of_the_autoscaler_a_run_is_refused_with_the_remedy(
+    autoscaled: dict[str, str], tmp_path: Path
+) -> None:
+    status, _, err = finish(start([*toy(tmp_path, "refused"), "workers=9"], **autoscaled))
+    assert status == 1
+    assert "9 workers with 1 CPU each do not fit" in err
+    assert "set run.autoscaler=true" in err
+
+
+@pytest.mark.slow
+def test_an_elastic_run_does_not_wait_without_end_either(autoscaled: dict[str, str], tmp_path: Path) -> None:
+    command = [*toy(tmp_path, "elastic"), "workers=9:10", "start_timeout=2", "autoscaler=true"]
+    status, _, err = finish(start(command, **autoscaled))
+    assert status == 1
+    assert "no room for 9 workers in 6 s" in err
 
 
 def test_workers_that_an_autoscaler_brings_have_a_gpu_each() -> None:
-    run = RunSettings.model_validate({"workers": 4, "gpu": "auto"})
-    assert share_gpus(run, 1, grows=True) == Placement(1, 1, "nccl")
+    run = RunSettings.model_validate({"workers": 4, "gpu": "auto", "autoscaler": True})
+    assert share_gpus(run, 1) == Placement(1, 1, "nccl")
     with pytest.raises(NotEnoughResources, match=r"set run\.gpu=yes or run\.gpu=no"):
-        share_gpus(run, 0, grows=True)
+        share_gpus(run, 0)
 
 
 def toy(storage: Path, name: str) -> list[str]:

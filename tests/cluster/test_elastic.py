@@ -1,6 +1,7 @@
 """How many workers a run may have, and when it asks for more."""
 
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from ray.train.v2._internal.execution.scaling_policy.elastic import ElasticScali
 
 from cluster.config import RunSettings
 from cluster.elastic import SavingElasticPolicy, answers
-from cluster.interruption import REQUEST, RESIZE
+from cluster.errors import NotEnoughResources
+from cluster.interruption import REQUEST, RESIZE, STOP
 
 ROOM = {"CPU": 1.0}
 
@@ -22,10 +24,13 @@ class Notes(dict[str, Any]):
     def post(self, name: str, value: object) -> None:
         self[name] = value
 
+    def read(self, name: str) -> Any:
+        return self.get(name)
 
-def policy(counts: list[int]) -> SavingElasticPolicy:
+
+def policy(counts: list[int], patience: float = 60.0) -> SavingElasticPolicy:
     scaling = ScalingConfig(num_workers=(counts[0], counts[-1]), resources_per_worker={"CPU": 1})
-    return SavingElasticPolicy(scaling, counts, Notes())  # type: ignore[arg-type]
+    return SavingElasticPolicy(scaling, counts, Notes(), patience)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -69,9 +74,25 @@ def test_only_numbers_that_divide_the_batch_on_nodes_that_stay_are_used(nodes: d
 def test_workers_are_asked_for_a_checkpoint_before_there_are_more(monkeypatch: pytest.MonkeyPatch) -> None:
     grow = ResizeDecision(num_workers=2, resources_per_worker=ROOM)
     monkeypatch.setattr(ElasticScalingPolicy, "make_decision_for_running_worker_group", lambda *_: grow)
-    patient = policy([1, 2])
-    assert isinstance(patient.make_decision_for_running_worker_group(None, None), NoopDecision)
-    assert patient._board == {REQUEST: RESIZE}
-    patient._board.clear()
-    assert isinstance(patient.make_decision_for_running_worker_group(None, None), NoopDecision), "nobody is torn down"
-    assert patient._board == {}, "they are asked once"
+    asking = policy([1, 2])
+    for before, after in (({}, RESIZE), ({REQUEST: RESIZE}, RESIZE), ({}, RESIZE), ({REQUEST: STOP}, STOP)):
+        asking._board.clear()
+        for name, value in before.items():
+            asking._board.post(name, value)
+        decision = asking.make_decision_for_running_worker_group(None, None)
+        assert isinstance(decision, NoopDecision), "nobody is torn down"
+        assert asking._board.read(REQUEST) == after
+
+
+def test_a_start_waits_for_room_but_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = [NoopDecision()]
+    monkeypatch.setattr(ElasticScalingPolicy, "make_decision_for_non_running_worker_group", lambda _: found[0])
+    waiting = policy([2, 4], patience=0.05)
+    assert waiting.make_decision_for_non_running_worker_group() is found[0]
+    time.sleep(0.1)
+    with pytest.raises(NotEnoughResources, match=r"no room for 2 workers in 0\.05 s.*run\.start_timeout"):
+        waiting.make_decision_for_non_running_worker_group()
+    found[0] = ResizeDecision(num_workers=2, resources_per_worker=ROOM)
+    assert waiting.make_decision_for_non_running_worker_group() is found[0]
+    found[0] = NoopDecision()
+    assert waiting.make_decision_for_non_running_worker_group() is found[0], "each start has its own time"

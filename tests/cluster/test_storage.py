@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +31,7 @@ from cluster.errors import StorageFull, TrainingFailed
 from cluster.folder import RunFolder
 from cluster.metrics_tensorboard import tensorboard
 from cluster.progress import MetricsFile, following, parse_lines
+from cluster.scratch import scratch_folder
 from cluster.trainer import fit
 from tests.cluster import toy
 from tests.event_files import scalars
@@ -67,8 +68,8 @@ def saved_state(folder: Path, size: int) -> Checkpoint:
     return Checkpoint(str(folder))
 
 
-def upload(folder: RunFolder, iteration: int, local: Checkpoint, seconds: float = 0.0, then: Any = None) -> None:
-    _upload(folder, {"kind": "checkpoint", "iteration": iteration}, seconds, then, local, f"step_{iteration:09d}")
+def upload(folder: RunFolder, iteration: int, local: Checkpoint, seconds: float = 0.0) -> None:
+    _upload(folder, {"kind": "checkpoint", "iteration": iteration}, seconds, local, f"step_{iteration:09d}")
 
 
 def test_a_full_disk_is_an_error_that_says_what_is_left_and_leaves_it_whole(small_disk: Path, tmp_path: Path) -> None:
@@ -118,38 +119,19 @@ def test_tensorboard_goes_on_in_another_file_after_a_disk_that_was_full(small_di
     assert list(scalars(last.read_bytes()).items())[-1] == (("loss/cyc", 2000), 0.25)
 
 
-def test_what_follows_a_file_outlives_storage_that_is_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, away = tmp_path / "metrics.jsonl", threading.Event()
+def test_what_follows_a_file_outlives_storage_that_is_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, away = tmp_path / "metrics.jsonl", tmp_path / "away"
     seen: list[Any] = []
-    path.touch()
-    opened = path.open("rb")
-
-    class Mounted:
-        """A file on a mount that can be away."""
-
-        def __enter__(self) -> "Mounted":
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            opened.close()
-
-        def seek(self, *position: int) -> None:
-            opened.seek(*position)
-
-        def read(self) -> bytes:
-            if away.is_set():
-                raise OSError(errno.EIO, "input/output error")
-            return opened.read()
-
-    monkeypatch.setattr(Path, "open", lambda *_: Mounted())
+    path.write_text('{"iteration": 1}\n', encoding="utf-8")
     with following(path, seen.append):
-        away.set()
-        with open(path, "a", encoding="utf-8") as file:
-            file.write('{"iteration": 1}\n')
-        time.sleep(0.5)
+        path.rename(away)
+        with away.open("a", encoding="utf-8") as file:
+            file.write('{"iteration": 2}\n')
+        time.sleep(0.7)
         assert seen == []
-        away.clear()
-    assert seen == [{"iteration": 1}]
+        away.rename(path)
+    assert seen == [{"iteration": 2}]
+    assert caplog.text.count("could not read") == 1
 
 
 @pytest.mark.slow
@@ -220,17 +202,16 @@ def test_states_that_a_killed_process_left_on_the_local_disk_are_deleted(
         living.communicate("\n")
 
 
-def test_a_state_that_could_not_be_uploaded_leaves_no_copy_on_the_local_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(self: RunFolder, source: Path, name: str) -> None:
-        raise OSError(errno.EIO, "input/output error")
+def test_a_local_disk_without_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(RunFolder, "upload", away)
-    local = saved_state(tmp_path / "local", 1000)
-    with pytest.raises(OSError, match="input/output error"):
-        upload(RunFolder(str(tmp_path / "run")), 1, local)
-    assert not Path(local.path).exists()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folder = scratch_folder.__wrapped__()
+    assert folder.parent == tmp_path
+    assert scratch_folder.__wrapped__() != folder
+    assert folder.exists(), "without locks nobody knows that it is left"
 
 
 def test_the_best_checkpoint_outlives_the_newest_ones(tmp_path: Path) -> None:
@@ -252,7 +233,7 @@ def test_the_best_checkpoint_outlives_the_newest_ones(tmp_path: Path) -> None:
 def test_a_damaged_best_checkpoint_is_none(tmp_path: Path) -> None:
     folder = RunFolder(str(tmp_path / "run"))
     write_checkpoint(folder, "step_000000010", Path(saved_state(tmp_path / "local", 100).path), {"iteration": 10})
-    keep_best(folder, 10)
+    keep_best(folder, 10, {"R1": 1.0})
     folder.write_bytes(f"best_000000010/{STATE}", b"cut off")
     assert best_checkpoint(folder) is None
 

@@ -158,6 +158,7 @@ def test_what_storage_that_is_away_caused_may_pass_on_new_workers() -> None:
     assert may_pass(caused(OSError(errno.EIO, "input/output error")))
     assert not may_pass(caused(FileNotFoundError(errno.ENOENT, "no such file")))
     assert not may_pass(ValueError("another shape"))
+    assert not may_pass(OSError(errno.ENOSPC, "no space left on device"))
 
 
 def test_a_lost_worker_is_named_before_those_that_missed_it() -> None:

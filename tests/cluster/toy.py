@@ -42,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "workers": "2",
     "start_timeout": 120.0,
     "grow_every": 60.0,
+    "autoscaler": "false",
 }
 
 
@@ -81,9 +82,10 @@ def loop(config: dict[str, Any]) -> None:
             if iteration % config["every"] == 0 or decision.saves or improved:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 state |= {"iteration": iteration, "ballast": torch.zeros(config["weights"])}
-                then = keep_best if improved else None
                 with interruption.saving():
-                    report_checkpoint(state, iteration, improved, wait=decision.saves, then=then)
+                    report_checkpoint(state, iteration, wait=decision.saves)
+                    if improved and rank == 0:
+                        keep_best(folder, iteration, improved)
             if decision.leaves:
                 interruption.leave()
 
@@ -132,6 +134,7 @@ def main(storage: str, name: str, *settings: str) -> int:
         max_failures=config["max_failures"],
         start_timeout=config["start_timeout"],
         grow_every=config["grow_every"],
+        autoscaler=config["autoscaler"] == "true",
         collective_timeout=60,
     )
     folder = run_folder(run, "toy")
