@@ -1,6 +1,5 @@
 """The checkpoint with the best evaluation, kept beside the newest ones."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -98,7 +97,7 @@ def _copy(folder: RunFolder, iteration: int, score: Mapping[str, float]) -> None
 
 def _score(folder: RunFolder, score: str) -> float | None:
     name = best_checkpoint(folder)
-    return None if name is None else json.loads(folder.read_bytes(f"{name}/{MANIFEST}"))["metrics"].get(score)
+    return None if name is None else read_manifest(folder, name)["metrics"].get(score)
 
 
 def _kept(folder: RunFolder) -> list[str]:

@@ -216,11 +216,11 @@ def _upload(
     checkpoint: Checkpoint,
     name: str,
 ) -> Checkpoint:
-    def write() -> None:
-        write_checkpoint(folder, name, Path(checkpoint.path), record)
-
+    source = Path(checkpoint.path)
     try:
-        patiently(write, patience, f"writing {name} to {folder.location}")
+        patiently(
+            lambda: write_checkpoint(folder, name, source, record), patience, f"writing {name} to {folder.location}"
+        )
     except OSError as error:
         if not is_full(error):
             raise

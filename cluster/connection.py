@@ -5,7 +5,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import ray
@@ -85,7 +85,7 @@ def place(run: RunSettings) -> Placement:
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     gpus = sum(node.get("GPU", 0) for node in nodes)
     placement = share_gpus(run, gpus)
-    fitting = sum(_fitting(node, placement) for node in nodes)
+    fitting = slots(nodes, placement)
     if fitting < run.min_workers and not run.autoscaler:
         raise NotEnoughResources(
             f"{run.min_workers} workers with {_words(placement.resources)} each do not fit: the cluster has "
@@ -99,7 +99,14 @@ def place(run: RunSettings) -> Placement:
 def has_room(run: RunSettings, placement: Placement) -> bool:
     """Return whether the nodes of the connected cluster would hold the workers if they did nothing else."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(_fitting(node, placement) for node in nodes) >= run.min_workers
+    return slots(nodes, placement) >= run.min_workers
+
+
+def slots(nodes: Iterable[Mapping[str, float]], placement: Placement) -> int:
+    """Return how many workers nodes with these resources hold, each worker on one of them."""
+    needed = placement.resources
+    # Ray counts resources in ten-thousandths.
+    return sum(min(int(node.get(key, 0) / amount + 1e-4) for key, amount in needed.items()) for node in nodes)
 
 
 def share_gpus(run: RunSettings, gpus: float) -> Placement:
@@ -153,11 +160,6 @@ def _join(run: RunSettings, address: str) -> None:
 
 def _local_environment() -> dict[str, str]:
     return {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-
-
-def _fitting(node: Mapping[str, float], placement: Placement) -> int:
-    # Ray counts resources in ten-thousandths.
-    return min(int(node.get(key, 0) / amount + 1e-4) for key, amount in placement.resources.items())
 
 
 def _words(resources: Mapping[str, float]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import ray
 
 from cluster.config import RunSettings
-from cluster.connection import Placement, has_room, place
+from cluster.connection import Placement, has_room, place, slots
 from cluster.errors import NotEnoughResources
 
 DRIVER = "train_driver"
@@ -61,10 +61,10 @@ def divided(
         grows: whether an autoscaler may add nodes; then as many trials as are asked for run at once.
     """
     nodes = list(nodes)
-    slots = sum(_slots(node, placement) for node in nodes)
-    fitting = slots // workers
+    room = slots(nodes, placement)
+    fitting = room // workers
     drivers = sum(node.get(DRIVER, 0) for node in nodes)
-    words = f"{workers} worker{'' if workers == 1 else 's'} a trial, room for {slots} workers"
+    words = f"{workers} worker{'' if workers == 1 else 's'} a trial, room for {room} workers"
     if drivers:
         fitting, driver = min(fitting, int(drivers)), {DRIVER: 1.0}
         words += f" and {drivers:g} drivers"
@@ -102,8 +102,3 @@ def wait_for_room(run: RunSettings) -> None:
         if all(free.get(key, 0) + 1e-4 >= run.min_workers * amount for key, amount in needed.items()):
             return
         time.sleep(1)
-
-
-def _slots(node: Resources, placement: Placement) -> int:
-    # Ray counts resources in ten-thousandths.
-    return min(int(node.get(key, 0) / amount + 1e-4) for key, amount in placement.resources.items())

@@ -16,6 +16,7 @@ from aligngan.methods.method import Method
 from aligngan.scores import score_dataset
 from aligngan.sheets import to_png
 from aligngan.showcase import show_ranking, show_translation
+from aligngan.training.summary import SCORES, evaluation_file
 from cluster.folder import RunFolder
 from cluster.metrics_publish import Meter
 from cluster.patience import READ_SECONDS, patiently
@@ -55,7 +56,7 @@ class Evaluation:
         """Whether an evaluation that is due is not in the run folder; every worker must call it."""
         if not self.is_due(iteration):
             return False
-        file = _scores_file(iteration)
+        file = evaluation_file(iteration, SCORES)
         there = self._rank != 0 or patiently(lambda: self._folder.exists(file), READ_SECONDS, f"looking for {file}")
         return not broadcast_from_rank_zero(there)
 
@@ -91,15 +92,15 @@ class Evaluation:
     def write(self, scores: dict[str, Any], features: Tensor) -> None:
         """Write scores and pictures to `evaluations/<iteration>*`; rank 0 calls it when all else is done."""
         iteration = scores["iteration"]
-        name = f"evaluations/{iteration:09d}"
-        files = {f"{name}-ranking.png": to_png(show_ranking(self._dataset, features, self._inference.read))}
+        files = {"ranking.png": to_png(show_ranking(self._dataset, features, self._inference.read))}
         if self._method.translates:
             sheet = show_translation(self._method, self._dataset, self._inference.read, self._device)
-            files[f"{name}-translation.png"] = to_png(sheet)
+            files["translation.png"] = to_png(sheet)
         # Last, so that scores in the folder mean that their pictures are there too.
-        files[_scores_file(iteration)] = json.dumps(scores, indent=1).encode()
+        files[SCORES] = json.dumps(scores, indent=1).encode()
         patience = self._config.checkpoint.patience
-        for file, content in files.items():
+        for name, content in files.items():
+            file = evaluation_file(iteration, name)
             patiently(partial(self._folder.write_bytes, file, content), patience, f"writing {file}")
 
     def _counted(self, alive: Callable[[], None], paths: list[str]) -> Iterator[Tensor]:
@@ -107,7 +108,3 @@ class Evaluation:
             yield images
             alive()
             self._meter.count("training_evaluated_images", len(images))
-
-
-def _scores_file(iteration: int) -> str:
-    return f"evaluations/{iteration:09d}-scores.json"

@@ -8,7 +8,13 @@ from cluster.checkpoints import checkpoint_digest, newest_checkpoint
 from cluster.folder import RunFolder
 from cluster.patience import READ_SECONDS, patiently
 
+SCORES = "scores.json"
 PICTURES = ("ranking.png", "translation.png")
+
+
+def evaluation_file(iteration: int, name: str) -> str:
+    """Return where an evaluation's file is in the run folder, such as evaluations/000000350-scores.json."""
+    return f"evaluations/{iteration:09d}-{name}"
 
 
 def finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def print_summary(scores: dict[str, Any], folder: RunFolder) -> None:
         rank1, chance = search["mean"]["R1"], search["chance_R1"]
         print(f"{search_name(search)}: Rank-1 {rank1:.1f} %; chance {chance:.1f} %{before}")
     pictures = ", ".join(name for name in PICTURES if folder.exists(name))
-    print(f"run folder: {folder.location} (scores.json, {pictures})")
+    print(f"run folder: {folder.location} ({SCORES}, {pictures})")
 
 
 def _finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
@@ -42,13 +48,13 @@ def _finish(folder: RunFolder, iterations: int) -> dict[str, Any]:
     for number, search in enumerate(scores["searches"]):
         search["untrained_R1"] = None if untrained is None else untrained["searches"][number]["mean"]["R1"]
     for picture in PICTURES:
-        last = f"evaluations/{iterations:09d}-{picture}"
+        last = evaluation_file(iterations, picture)
         if folder.exists(last):
             folder.write_bytes(picture, folder.read_bytes(last))
-    folder.write_bytes("scores.json", json.dumps(scores, indent=1).encode())
+    folder.write_bytes(SCORES, json.dumps(scores, indent=1).encode())
     return scores
 
 
 def _evaluation(folder: RunFolder, iteration: int) -> dict[str, Any] | None:
-    name = f"evaluations/{iteration:09d}-scores.json"
+    name = evaluation_file(iteration, SCORES)
     return json.loads(folder.read_bytes(name)) if folder.exists(name) else None
